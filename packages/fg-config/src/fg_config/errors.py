@@ -1,0 +1,77 @@
+"""Every error of the config language names the template line that caused it.
+
+ConfigError                      base; carries a code, a span, a snippet and a help line
+├── TemplateError        FG02xx  rendering: undefined names, cycles, missing templates
+├── YamlError            FG03xx  YAML text, tags and arguments
+├── GraphError           FG04xx  names, variables, import specs and building
+└── ProjectError         FG06xx  meta.yaml, workspaces, config names, dynamic arguments
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from fg_config.nodes import Span
+
+
+class ConfigError(Exception):
+    """A mistake in something the user wrote.
+
+    `str(error)` is the whole report: code and message, file:line with the source line, the chain of
+    templates that led there, and what to do.
+    """
+
+    exit_code: ClassVar[int] = 2
+    default_code: ClassVar[str] = "FG0000"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        span: Span | None = None,
+        snippet: str | None = None,
+        help: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.default_code
+        self.span = span
+        self.snippet = snippet
+        self.help = help
+
+    def __str__(self) -> str:
+        lines = [f"error[{self.code}]: {self.message}"]
+        if self.span is not None:
+            lines.append(f"  --> {self.span}")
+        if self.snippet:
+            lines.append(f"   |  {self.snippet.strip()}")
+        if self.span is not None:
+            lines += [f"  via {step}" for step in self.span.via]
+        if self.help:
+            lines.append(f"  help: {self.help}")
+        return "\n".join(lines)
+
+
+class TemplateError(ConfigError):
+    """The template text cannot be rendered."""
+
+    default_code = "FG0200"
+
+
+class YamlError(ConfigError):
+    """The rendered text is not the YAML this language accepts."""
+
+    default_code = "FG0300"
+
+
+class GraphError(ConfigError):
+    """The graph cannot be parsed, exported or built."""
+
+    default_code = "FG0400"
+
+
+class ProjectError(ConfigError):
+    """The project, workspace, config name or dynamic arguments are wrong."""
+
+    default_code = "FG0600"
