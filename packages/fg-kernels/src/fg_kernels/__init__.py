@@ -1,0 +1,75 @@
+"""Optimizers with stochastic rounding and losses without logits, each with a plain torch reference.
+
+Importing this package imports nothing heavy: every name below is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from fg_kernels.__about__ import __version__
+
+if TYPE_CHECKING:
+    from fg_kernels.errors import (
+        HyperparameterError,
+        KernelError,
+        OperandError,
+        ParameterGroupError,
+        StateMismatchError,
+        UnknownOptionError,
+    )
+    from fg_kernels.functional import linear_cross_entropy, sr_add_, sr_copy_
+    from fg_kernels.nn import LinearCrossEntropyLoss, causal_lm_loss
+    from fg_kernels.optim import Adafactor, AdamW, MultiOptimizer, Muon, Optimizer, make_re_multiopt
+
+__all__ = [
+    "Adafactor",
+    "AdamW",
+    "HyperparameterError",
+    "KernelError",
+    "LinearCrossEntropyLoss",
+    "MultiOptimizer",
+    "Muon",
+    "OperandError",
+    "Optimizer",
+    "ParameterGroupError",
+    "StateMismatchError",
+    "UnknownOptionError",
+    "__version__",
+    "causal_lm_loss",
+    "linear_cross_entropy",
+    "make_re_multiopt",
+    "sr_add_",
+    "sr_copy_",
+]
+
+_MODULES = {
+    "AdamW": "optim",
+    "Adafactor": "optim",
+    "HyperparameterError": "errors",
+    "KernelError": "errors",
+    "LinearCrossEntropyLoss": "nn",
+    "MultiOptimizer": "optim",
+    "Muon": "optim",
+    "OperandError": "errors",
+    "Optimizer": "optim",
+    "ParameterGroupError": "errors",
+    "StateMismatchError": "errors",
+    "UnknownOptionError": "errors",
+    "causal_lm_loss": "nn",
+    "linear_cross_entropy": "functional",
+    "make_re_multiopt": "optim",
+    "sr_add_": "functional",
+    "sr_copy_": "functional",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

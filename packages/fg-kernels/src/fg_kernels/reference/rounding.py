@@ -1,0 +1,105 @@
+"""Stochastic rounding from fp32 to bf16: up or down at random, so that the expected value is exact.
+
+Rounding to nearest loses every update smaller than half a step of bf16 (2**-9 of the value): training stalls.
+Rounding `x` up with probability `(x - below) / (above - below)` keeps small updates in expectation (Gupta, Agrawal,
+Gopalakrishnan and Narayanan, "Deep learning with limited numerical precision", ICML 2015). Here 16 random bits are
+added to the fp32 pattern before its low half is cut off, which is that rule exactly: the cut half *is* the distance.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fg_kernels.errors import OperandError
+from fg_kernels.philox import ELEMENTS_PER_BLOCK, noise16
+
+_LOW_HALF_CLEARED = -0x1_0000
+_EXPONENT = 0x7F80_0000
+
+# Elements per pass: bounds the temporaries (about 40 bytes each) and keeps them in the cache of a CPU.
+_CPU_CHUNK = 1 << 16
+_DEVICE_CHUNK = 1 << 24
+assert _CPU_CHUNK % ELEMENTS_PER_BLOCK == 0 and _DEVICE_CHUNK % ELEMENTS_PER_BLOCK == 0
+
+
+def sr_copy_(dst: Tensor, src: Tensor, *, seed: int, name: str, step: int, offset: int = 0) -> Tensor:
+    """Round `src` stochastically into `dst`, in place.
+
+    The noise of an element depends only on (seed, name, step, index within the parameter): any split of a parameter
+    into pieces, each with its `offset`, writes the same bits. Values that bf16 represents are unchanged, NaN and
+    infinities are kept, and a finite value never becomes infinite (it stops at the largest bf16).
+
+    Args:
+        dst: bf16 tensor of any shape.
+        src: fp32 tensor of the same shape.
+        seed: of the run.
+        name: whole-model name of the parameter.
+        step: update number.
+        offset: index of the first element of `dst` within the whole, flattened parameter.
+
+    Returns:
+        `dst`.
+
+    Raises:
+        OperandError: wrong dtype or shape.
+    """
+    _check_operands(dst, src)
+    if not dst.is_contiguous():
+        return dst.copy_(
+            sr_copy_(
+                torch.empty_like(dst, memory_format=torch.contiguous_format),
+                src,
+                seed=seed,
+                name=name,
+                step=step,
+                offset=offset,
+            )
+        )
+    target, values = dst.detach().view(-1), src.detach().reshape(-1)
+    chunk = _CPU_CHUNK if dst.device.type == "cpu" else _DEVICE_CHUNK
+    for start in range(0, values.numel(), chunk):
+        piece = values[start : start + chunk]
+        noise = noise16(piece.numel(), seed=seed, name=name, step=step, offset=offset + start, device=piece.device)
+        target[start : start + chunk] = _round_with(piece, noise)
+    return dst
+
+
+def sr_add_(
+    dst: Tensor, src: Tensor, *, alpha: float = 1.0, seed: int, name: str, step: int, offset: int = 0
+) -> Tensor:
+    """Add `alpha * src` to the bf16 tensor `dst` in fp32 and round once, stochastically; see `sr_copy_`.
+
+    Args:
+        dst: bf16 tensor, changed in place.
+        src: floating point tensor of the same shape; it is raised to fp32.
+        alpha: factor of `src`.
+        seed: of the run.
+        name: whole-model name of the parameter.
+        step: update number.
+        offset: index of the first element of `dst` within the whole, flattened parameter.
+
+    Returns:
+        `dst`.
+
+    Raises:
+        OperandError: wrong dtype or shape.
+    """
+    total = dst.detach().float().add_(src.detach().float(), alpha=alpha)
+    return sr_copy_(dst, total, seed=seed, name=name, step=step, offset=offset)
+
+
+def _check_operands(dst: Tensor, src: Tensor) -> None:
+    if dst.dtype != torch.bfloat16 or src.dtype != torch.float32:
+        raise OperandError(f"stochastic rounding goes from float32 to bfloat16, not from {src.dtype} to {dst.dtype}")
+    if dst.shape != src.shape:
+        raise OperandError(f"shapes differ: dst {tuple(dst.shape)}, src {tuple(src.shape)}")
+
+
+def _round_with(values: Tensor, noise: Tensor) -> Tensor:
+    """Round fp32 `values` to bf16 with 16 random bits per element, both (count,)."""
+    bits = values.view(torch.int32)
+    cut = bits & _LOW_HALF_CLEARED
+    rounded = (bits + noise) & _LOW_HALF_CLEARED
+    rounded = torch.where((rounded & _EXPONENT) == _EXPONENT, cut, rounded)
+    return torch.where(values.isnan(), values, rounded.view(torch.float32)).to(torch.bfloat16)
