@@ -1,0 +1,1 @@
+"""Callbacks: small objects that watch the loop. Each module holds one."""

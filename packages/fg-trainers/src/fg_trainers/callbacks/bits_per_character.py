@@ -1,0 +1,42 @@
+"""Held-out loss in bits per character: comparable between tokenizers, which a loss per token is not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import MutableMapping
+from typing import Any, Protocol
+
+from fg_trainers.arguments import TrainingArguments
+from fg_trainers.callbacks.base import TrainerCallback
+from fg_trainers.state import TrainerControl, TrainerState
+
+
+class CharacterRate(Protocol):
+    """A dataset that knows how many characters of its text stand behind one token."""
+
+    def characters_per_token(self) -> float: ...
+
+
+class BitsPerCharacter(TrainerCallback):
+    """Adds `bits_per_char` = eval_loss / ln 2 / (characters per token) to the metrics of an evaluation.
+
+    Put it before the callbacks that show or record metrics. Every token of a document counts, its EOS too; the mean
+    loss stands in for the few tokens that begin a sequence and are never predicted.
+    """
+
+    def __init__(self, dataset: CharacterRate) -> None:
+        self._dataset = dataset
+        self._rate: float | None = None
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        metrics: MutableMapping[str, Any],
+        **context: Any,
+    ) -> None:
+        if self._rate is None:
+            self._rate = self._dataset.characters_per_token()
+        metrics["bits_per_char"] = metrics["eval_loss"] / math.log(2) / self._rate

@@ -1,0 +1,83 @@
+"""The verbs of this distribution: `train` and `tb`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+VERBS = {
+    "train": "Train what a config describes",
+    "tb": "Show the runs of a model in TensorBoard",
+}
+
+
+def configure(verb: str, parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
+    """Add the flags of a verb, and those that the chosen config declares."""
+    from fg_config.command_line import add_dynamic_arguments, add_project_options
+
+    add_project_options(parser)
+    parser.add_argument("--dry-run", action="store_true", help="print the command and stop")
+    if verb == "train":
+        parser.add_argument("-d", "--devices", metavar="LIST", help="CUDA_VISIBLE_DEVICES of the run, for example 0,1")
+        parser.add_argument("rest", nargs="*", metavar="-- ARG", help="arguments for torchrun")
+    else:
+        parser.add_argument("--all", action="store_true", help="all models of the project, not only this config's")
+        parser.add_argument("rest", nargs="*", metavar="-- ARG", help="arguments for TensorBoard")
+    add_dynamic_arguments(parser, argv)
+
+
+def run(verb: str, args: argparse.Namespace) -> int:
+    """Run a verb; returns the exit code."""
+    return _train(args) if verb == "train" else _tensorboard(args)
+
+
+def _train(args: argparse.Namespace) -> int:
+    from fg_config.command_line import dynamic_arguments, selected_project
+
+    project = selected_project(args)
+    meta = project("meta")
+    command = _command(project, meta, dynamic_arguments(args), args.rest)
+    environment = {"CUDA_VISIBLE_DEVICES": args.devices} if args.devices is not None else {}
+    if "env" in project.graph.root:
+        environment |= {key: str(value) for key, value in project("env").items()}
+    return _execute(command, environment, dry_run=args.dry_run)
+
+
+def _command(project: Any, meta: Mapping[str, Any], dynamic_args: Mapping[str, Any], rest: Sequence[str]) -> list[str]:
+    """The command of one node. A single process needs no launcher; starting one costs seconds and hides signals."""
+    processes = meta.get("nproc_per_node", 1)
+    launch = ["fg_trainers.launch", "-p", str(project.project_dir)]
+    if dynamic_args:
+        launch += ["--dynamic-args", json.dumps(dict(dynamic_args))]
+    launch.append(project.config_name)
+    if processes == 1 and not rest:
+        return [sys.executable, "-m", *launch]
+    torchrun_args = list(rest) or ["--standalone", "--nproc-per-node", str(processes)]
+    return [sys.executable, "-m", "torch.distributed.run", *torchrun_args, "-m", *launch]
+
+
+def _tensorboard(args: argparse.Namespace) -> int:
+    from fg_config.command_line import selected_project
+
+    meta = selected_project(args)("meta")
+    directory = Path(meta["models_dir"] if args.all else meta["output_dir"])
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(directory), *args.rest]
+    return _execute(command, {}, dry_run=args.dry_run)
+
+
+def _execute(command: Sequence[str], environment: Mapping[str, str], *, dry_run: bool) -> int:
+    """Print the command, then become it: signals and exit codes are those of the run itself."""
+    assignments = [f"{key}={shlex.quote(value)}" for key, value in environment.items()]
+    print(" ".join([*assignments, shlex.join(command)]), flush=True)
+    if dry_run:
+        return 0
+    if os.name == "posix":
+        os.execve(command[0], list(command), {**os.environ, **environment})
+    return subprocess.run(list(command), env={**os.environ, **environment}, check=False).returncode

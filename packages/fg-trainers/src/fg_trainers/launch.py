@@ -1,0 +1,85 @@
+"""One rank of a run: `python -m fg_trainers.launch -p PROJECT [--dynamic-args JSON] CONFIG`, alone or under torchrun.
+
+Exit codes: 0 done, 1 a defect (with its traceback), 2 something the user can mend (one message), 128 + n stopped by
+signal n after saving.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fg_config import Project
+from fg_config.files import atomic_write
+
+from fg_trainers.errors import LaunchError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Build the config's `main` target and run it; returns the exit code."""
+    args = _parser().parse_args(argv)
+    # A hung rank can be asked where it is: SIGUSR1 prints all stacks and does not end the process.
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1)
+    logging.basicConfig(level=args.log_level, format="%(message)s", stream=sys.stderr)
+    try:
+        return _run(args.project_dir, args.config, json.loads(args.dynamic_args))
+    except KeyboardInterrupt:
+        print("aborted; the newest checkpoint is what was saved last", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except Exception as error:  # any distribution's error for users; everything else is raised again
+        code = getattr(error, "exit_code", None)
+        if code is None:
+            raise
+        print("\n".join([str(error), *getattr(error, "__notes__", [])]), file=sys.stderr)
+        return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m fg_trainers.launch", description=__doc__, allow_abbrev=False)
+    parser.add_argument("-p", "--project-dir", default=".", help="the project")
+    parser.add_argument("--dynamic-args", default="{}", metavar="JSON", help="template variables of the config")
+    parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
+    parser.add_argument("config", nargs="?", default="", help="config name; default: the project's default")
+    return parser
+
+
+def _run(project_dir: str, config: str, dynamic_args: Mapping[str, Any]) -> int:
+    _require_one_process()
+    project = Project(config, project_dir, **dynamic_args)
+    script = project("main")
+    if not hasattr(script, "run"):
+        raise LaunchError(f"target 'main' of {config or 'the default config'} has no run(); it is no training config")
+    _write_record(script, project, dynamic_args)
+    output = script.run()
+    return 128 + signal.SIGINT if getattr(output, "interrupted", False) else 0
+
+
+def _require_one_process() -> None:
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    if world_size > 1:
+        raise LaunchError(f"{world_size} processes were started, but this trainer runs in one: set nproc_per_node to 1")
+
+
+def _write_record(script: Any, project: Project, dynamic_args: Mapping[str, Any]) -> None:
+    """Keep what this run was, beside its logs: the rendered config, its graph and the arguments it was given."""
+    trainer = getattr(script, "trainer", None)
+    if trainer is None or os.environ.get("RANK", "0") != "0":
+        return
+    directory: Path = trainer.args.run_dir
+    directory.mkdir(parents=True, exist_ok=True)
+    atomic_write(directory / "config.yaml", project.pp_config)
+    atomic_write(directory / "graph.json", json.dumps(project.graph.to_json(), indent=1))
+    atomic_write(directory / "dynamic_args.json", json.dumps(dict(dynamic_args), indent=1))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""What a run saves, and how it goes on from what was saved."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fg_checkpoint import CheckpointError, CheckpointStore, DamagedCheckpointError, StateComponent
+
+from fg_trainers.errors import ResumeError
+
+if TYPE_CHECKING:
+    from fg_checkpoint import CheckpointRef
+    from torch import nn
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionState:
+    """A `Stateful` made of two functions, for state that is spread over several attributes."""
+
+    save: Callable[[], dict[str, Any]]
+    load: Callable[[dict[str, Any]], None]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `save` returns."""
+        return self.save()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Hand the state to `load`."""
+        self.load(state)
+
+
+def checkpoint_store(output_dir: Path, keep: int | None) -> CheckpointStore:
+    """The checkpoints of one output directory, with links at its root to the newest weights."""
+    return CheckpointStore(output_dir / "checkpoints", keep=keep, links=output_dir)
+
+
+def checkpoint_to_resume(store: CheckpointStore, choice: bool | str) -> CheckpointRef | None:
+    """The checkpoint that `resume_from_checkpoint` asks for; None is a fresh start.
+
+    Raises:
+        ResumeError: the path is not a checkpoint, or the newest checkpoint is damaged. An older one is used only when
+            it is named: going back in silence would lose work without anybody noticing.
+    """
+    if isinstance(choice, str):
+        return _named(store, Path(choice))
+    checkpoints = store.list()
+    return checkpoints[-1] if choice and checkpoints else None
+
+
+def load_checkpoint(store: CheckpointStore, ref: CheckpointRef, components: Sequence[StateComponent]) -> None:
+    """Load all components; a damaged checkpoint is refused by name, with the way out."""
+    try:
+        store.load(ref, components)
+    except DamagedCheckpointError as error:
+        older = [other for other in store.list() if other.step < ref.step]
+        way_out = (
+            f"to go back to the previous one: --resume-from-checkpoint {older[-1].path}"
+            if older
+            else "there is no older one; to start afresh: --resume-from-checkpoint false"
+        )
+        raise ResumeError(f"{ref.path} is damaged and was not loaded: {error}\n{way_out}") from error
+    except CheckpointError as error:
+        raise ResumeError(
+            f"{ref.path} does not fit this run: {error}\nuse another output directory, or the config that made it"
+        ) from error
+
+
+def write_model_directory(output_dir: Path, model: nn.Module, processing_class: Any) -> None:
+    """Write config, generation config and tokenizer where `from_pretrained(output_dir)` looks for them."""
+    output_dir.mkdir(parents=True, exist_ok=True)
+    for item in (getattr(model, "config", None), getattr(model, "generation_config", None), processing_class):
+        if hasattr(item, "save_pretrained"):
+            item.save_pretrained(output_dir)
+
+
+def model_files(output_dir: Path) -> list[Path]:
+    """What a checkpoint needs beside its weights to be a model directory of its own: source, config and tokenizer."""
+    patterns = ("*.py", "*.json", "*.jinja", "*.model")
+    found = {path for pattern in patterns for path in output_dir.glob(pattern)}
+    return sorted(path for path in found if path.is_file() and not path.is_symlink())
+
+
+def require_fresh(store: CheckpointStore, *, overwrite: bool) -> None:
+    """Before a fresh start: refuse if there are checkpoints, or delete them when that was asked for.
+
+    They cannot stay: the newest checkpoint is the one of the highest step, and a fresh start begins at step 0.
+    """
+    checkpoints = store.list()
+    if checkpoints and not overwrite:
+        raise ResumeError(
+            f"{store.root} holds {len(checkpoints)} checkpoint(s), the newest of step {checkpoints[-1].step}, and a fresh "
+            "start was asked for. Use another output_dir, or set overwrite_output_dir to delete them"
+        )
+    for ref in checkpoints:
+        logger.warning("deleting %s: a fresh start with overwrite_output_dir was asked for", ref.path)
+        shutil.rmtree(ref.path)
+
+
+def _named(store: CheckpointStore, path: Path) -> CheckpointRef:
+    for ref in store.list():
+        if ref.path.resolve() == path.resolve():
+            return ref
+    parent = CheckpointStore(path.resolve().parent)
+    for ref in parent.list():
+        if ref.path.resolve() == path.resolve():
+            return ref
+    available = ", ".join(_names(store.list())) or "none"
+    raise ResumeError(f"{path} is not a checkpoint of this run; available in {store.root}: {available}")
+
+
+def _names(refs: Iterable[CheckpointRef]) -> list[str]:
+    return [ref.path.name for ref in refs]
+
+
+def as_mapping(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers among `metrics`, for the manifest of a checkpoint."""
+    return {key: float(value) for key, value in metrics.items() if isinstance(value, (int, float))}

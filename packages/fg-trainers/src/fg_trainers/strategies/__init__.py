@@ -1,0 +1,1 @@
+"""How an update is spread over devices; each strategy is an object the loop is given."""

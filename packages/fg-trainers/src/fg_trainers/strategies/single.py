@@ -1,0 +1,134 @@
+"""One process, one device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from fg_checkpoint import SharingPattern, StateComponent
+from torch import Tensor, nn
+
+from fg_trainers.interfaces import Batch, LossSum, MicroBatchObserver, TokenLoss
+from fg_trainers.optimizer_state import OptimizerState
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+
+def default_device(use_cpu: bool = False) -> torch.device:
+    """The current accelerator when there is one and it is wanted, else the CPU."""
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    return torch.device("cpu") if use_cpu or accelerator is None else accelerator
+
+
+class SingleDevice:
+    """The strategy of a single process: gradients accumulate in place, every collective is the identity."""
+
+    data_rank = 0
+    data_size = 1
+
+    def __init__(self, device: torch.device | str | None = None) -> None:
+        self.device = default_device() if device is None else torch.device(device)
+        self.model: nn.Module = nn.Module()
+
+    def prepare(
+        self, model_init: Callable[[], nn.Module], transforms: Sequence[Callable[[nn.Module], nn.Module]] = ()
+    ) -> list[nn.Module]:
+        """Construct the model on the device, then apply `transforms` in order."""
+        with self.device:
+            model = model_init()
+        model = model.to(self.device)
+        for transform in transforms:
+            model = transform(model)
+        self.model = model.train()
+        return [self.model]
+
+    def forward_backward(
+        self,
+        micro: Sequence[Batch],
+        loss: TokenLoss,
+        *,
+        global_tokens: int,
+        observer: MicroBatchObserver | None = None,
+    ) -> LossSum:
+        """Accumulate the gradient of (sum of token losses) / `global_tokens` over the micro-batches.
+
+        Returns the undivided sum and count on the device, without waiting for it.
+        """
+        notify = observer or _nobody
+        total, count = torch.zeros((), device=self.device), torch.zeros((), dtype=torch.int64, device=self.device)
+        for batch in micro:
+            notify("forward_backward_begin")
+            part = self._loss(batch, loss)
+            (part.sum / max(1, global_tokens)).backward()
+            total, count = total + part.sum.detach(), count + part.count
+            notify("forward_backward_end")
+            notify("substep_end")
+        return LossSum(total, count)
+
+    @torch.no_grad()
+    def evaluate(self, batch: Batch, loss: TokenLoss) -> LossSum:
+        """Loss of one batch in evaluation mode."""
+        self.model.eval()
+        try:
+            return self._loss(batch, loss)
+        finally:
+            self.model.train()
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Parameters under their names in the whole model; tied parameters once."""
+        return self.model.named_parameters()
+
+    def clip_grad_norm(self, max_norm: float | None) -> Tensor:
+        """Global L2 norm of the gradients (0-d); they are scaled down to `max_norm` when it is set and exceeded."""
+        gradients = [p.grad for _, p in self.named_parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        if max_norm:
+            nn.utils.clip_grads_with_norm_((p for _, p in self.named_parameters()), max_norm, norm)
+        return norm
+
+    def all_reduce(self, value: Tensor, op: Literal["sum", "max"]) -> Tensor:
+        """The value itself: there is nobody to combine it with."""
+        return value
+
+    def agree(self, code: int) -> int:
+        """The code itself: there is nobody to disagree."""
+        return code
+
+    def components(self, optimizer: Optimizer) -> list[StateComponent]:
+        """Weights and optimizer state, both keyed by whole-model parameter names."""
+        names = {parameter: name for name, parameter in self.named_parameters()}
+        return [
+            StateComponent(key="model", stateful=self.model, pattern=SharingPattern.REPLICATED),
+            StateComponent(
+                key="optimizer", stateful=OptimizerState(optimizer, names), pattern=SharingPattern.REPLICATED
+            ),
+        ]
+
+    @torch.no_grad()
+    def generate(self, ids: Tensor, **options: Any) -> Tensor:
+        """`model.generate` for token ids (batch, seq); returns prompt and continuation (batch, longer) on the CPU."""
+        generate = getattr(self.model, "generate", None)
+        if generate is None:
+            raise TypeError(f"{type(self.model).__name__} has no generate(); give the trainer a model that has")
+        self.model.eval()
+        try:
+            ids = ids.to(self.device)
+            return generate(ids, attention_mask=torch.ones_like(ids), **options).cpu()
+        finally:
+            self.model.train()
+
+    def _loss(self, batch: Batch, loss: TokenLoss) -> LossSum:
+        inputs = {key: value.to(self.device, non_blocking=True) for key, value in batch.items()}
+        labels = inputs.pop("labels")
+        outputs = self.model(**inputs, **_forward_options(loss))
+        return LossSum(*loss(outputs if isinstance(outputs, Tensor) else outputs.logits, labels))
+
+
+def _forward_options(loss: TokenLoss) -> Mapping[str, Any]:
+    return getattr(loss, "forward_options", {})
+
+
+def _nobody(event: str) -> None:
+    """The observer of somebody who does not observe."""
