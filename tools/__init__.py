@@ -1,0 +1,1 @@
+"""What builds, checks and tests the repository. Nothing here is part of a distribution."""

@@ -1,0 +1,23 @@
+"""Third-party packages: what the source imports is declared, what is declared is imported (deptry)."""
+
+from __future__ import annotations
+
+from tools.checks.process import run_python
+from tools.workspace import Distribution, Workspace
+
+
+def check_third_party(workspace: Workspace) -> list[str]:
+    """Findings of deptry for each distribution's source."""
+    return [finding for distribution in workspace.distributions for finding in _findings(workspace, distribution)]
+
+
+def _findings(workspace: Workspace, distribution: Distribution) -> list[str]:
+    # Extras may be plug-ins that only another library imports, and torch warns at import when numpy is absent.
+    runtime_only = "|".join(["numpy", *(requirement.name for requirement in distribution.extras)])
+    options = ["--known-first-party", distribution.import_name, "--per-rule-ignores", f"DEP002={runtime_only}"]
+    exit_code, output = run_python(["-m", "deptry", "src", "--no-ansi", *options], cwd=distribution.folder)
+    if exit_code == 0:
+        return []
+    folder = workspace.relative(distribution.folder)
+    lines = [line for line in output.splitlines() if ": DEP" in line]
+    return [f"{folder}/{line}" for line in lines] or [f"{folder}: deptry failed\n{output}"]
