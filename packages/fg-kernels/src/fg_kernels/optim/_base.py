@@ -47,7 +47,8 @@ class Optimizer(torch.optim.Optimizer):
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         check_option("rounding", group["rounding"], ROUNDINGS)
-        names = group.get("param_names") or (f"param.{len(self._slots) + i}" for i in range(len(group["params"])))
+        first = len(self._slots)
+        names = group.get("param_names") or [f"param.{first + i}" for i in range(len(group["params"]))]
         taken = {name for _, name in self._slots.values()}
         for parameter, name in zip(group["params"], names, strict=True):
             if name in taken:

@@ -187,7 +187,7 @@ def _accumulate(
     """Add one chunk; `scale` is applied to the operands (rows, hidden), which are narrower than the logits."""
     factor = scale * recipe.logit_scale
     if gradients.bias is not None:
-        gradients.bias.addmv_(dlogits.t(), scale)
+        gradients.bias.addmv_(dlogits.t(), factor)
     narrow = dlogits.to(recipe.operand)
     if gradients.x is not None:
         gradients.x[rows] = (narrow @ weight).mul_(factor[:, None])
