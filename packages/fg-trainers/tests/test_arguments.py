@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+
 from fg_trainers.arguments import TrainingArguments
 from fg_trainers.errors import ArgumentsError
 
 
 def test_an_unknown_key_names_the_nearest_setting():
-    with pytest.raises(ArgumentsError, match="unknown training argument 'max_stps' .*'max_steps'"):
+    with pytest.raises(ArgumentsError, match=r"unknown training argument 'max_stps' .*'max_steps'"):
         TrainingArguments.from_mapping({"max_stps": 3})
 
 

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+
 from fg_trainers.errors import ArgumentsError
 from fg_trainers.schedules import SCHEDULES, CosineLRScheduler, WSDScheduler
 

@@ -3,7 +3,6 @@
 import sys
 
 from fg_config.command_line import main
-
 from fg_trainers import commands
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every setting of a run, in one flat dataclass; the names are those of the Hugging Face trainer where both have one."""
+"""Every setting of a run, in one flat dataclass; where the Hugging Face trainer has the setting, its name is the same."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TrainingArguments:
     logging_dir: str | None = None
     """Logs of this run; None is `<output_dir>/runs/<timestamp>_<host>`."""
     overwrite_output_dir: bool = False
-    """Start afresh although the directory holds checkpoints; older checkpoints then count towards `save_total_limit`."""
+    """Let a fresh start (`resume_from_checkpoint` False) delete the checkpoints that are there."""
 
     per_device_train_batch_size: int = 16
     """Sequences per device and micro-batch."""
@@ -105,7 +105,9 @@ class TrainingArguments:
             "must be positive unless max_steps limits the run",
         )
         self._require(
-            self.save_total_limit is None or self.save_total_limit >= 1, "save_total_limit", "must be at least 1, or None"
+            self.save_total_limit is None or self.save_total_limit >= 1,
+            "save_total_limit",
+            "must be at least 1, or None",
         )
         self._require(self.max_grad_norm is None or self.max_grad_norm >= 0, "max_grad_norm", "must not be negative")
         stamp = time.strftime("%Y-%m-%dT%H-%M-%S")
@@ -154,5 +156,3 @@ def _literal_options(hint: Any) -> tuple[Any, ...]:
         return get_args(hint)
     options = tuple(value for part in get_args(hint) for value in _literal_options(part))
     return (*options, None) if options and type(None) in get_args(hint) else options
-
-

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from fg_checkpoint import StateComponent
-    from fg_data_server import Cursor, Sample
     from torch import Tensor, nn
     from torch.optim import Optimizer
+
+    from fg_checkpoint import StateComponent
+    from fg_data_server import Cursor, Sample
 
 Batch: TypeAlias = "Mapping[str, Tensor]"
 """One micro-batch: `input_ids` and `labels`, each (batch, seq) int64, and further keyword arguments of the model."""
@@ -37,7 +38,10 @@ class MicroBatchObserver(Protocol):
 
 
 class ParallelStrategy(Protocol):
-    """How one update is spread over devices. It owns forward and backward (a pipeline must); the loop never calls the model."""
+    """How one update is spread over devices.
+
+    It owns forward and backward (a pipeline must); the loop never calls the model.
+    """
 
     data_rank: int
     """Which share of each global batch this process reads, 0 ≤ data_rank < data_size."""
@@ -64,4 +68,5 @@ class SampleSource(Protocol):
     def start(self) -> Cursor: ...
     def next(self, cursor: Cursor, n: int) -> tuple[list[Sample], Cursor]: ...
     def length(self, epoch: int) -> int: ...
+    def epochs(self, cursor: Cursor) -> float: ...
     def one_pass(self, epoch: int = 0) -> Iterator[Sample]: ...

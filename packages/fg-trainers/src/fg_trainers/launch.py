@@ -19,7 +19,6 @@ from typing import Any
 
 from fg_config import Project
 from fg_config.files import atomic_write
-
 from fg_trainers.errors import LaunchError
 
 

@@ -29,8 +29,7 @@ class OptimizerState:
         return {
             "state": {names[number]: state for number, state in numbered["state"].items()},
             "groups": [
-                {**group, "params": [names[number] for number in group["params"]]}
-                for group in numbered["param_groups"]
+                {**group, "params": [names[number] for number in group["params"]]} for group in numbered["param_groups"]
             ],
         }
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fg_checkpoint import CheckpointError, CheckpointStore, DamagedCheckpointError, StateComponent
-
 from fg_trainers.errors import ResumeError
 
 if TYPE_CHECKING:
-    from fg_checkpoint import CheckpointRef
     from torch import nn
+
+    from fg_checkpoint import CheckpointRef
 
 logger = logging.getLogger(__name__)
 
@@ -95,8 +95,8 @@ def require_fresh(store: CheckpointStore, *, overwrite: bool) -> None:
     checkpoints = store.list()
     if checkpoints and not overwrite:
         raise ResumeError(
-            f"{store.root} holds {len(checkpoints)} checkpoint(s), the newest of step {checkpoints[-1].step}, and a fresh "
-            "start was asked for. Use another output_dir, or set overwrite_output_dir to delete them"
+            f"{store.root} holds {len(checkpoints)} checkpoint(s), the newest of step {checkpoints[-1].step}, and a "
+            "fresh start was asked for. Use another output_dir, or set overwrite_output_dir to delete them"
         )
     for ref in checkpoints:
         logger.warning("deleting %s: a fresh start with overwrite_output_dir was asked for", ref.path)

@@ -32,7 +32,8 @@ class WSDScheduler(LRScheduler):
     ) -> None:
         if decay_steps < 1 or warmup_steps < 0 or min_lr <= 0:
             raise ArgumentsError(
-                f"WSD needs decay_steps >= 1, warmup_steps >= 0 and min_lr > 0, not {decay_steps}, {warmup_steps}, {min_lr}"
+                "WSD needs decay_steps >= 1, warmup_steps >= 0 and min_lr > 0, "
+                f"not {decay_steps}, {warmup_steps}, {min_lr}"
             )
         self.warmup_steps = warmup_steps
         self.min_lr = min_lr
@@ -76,7 +77,7 @@ class WSDScheduler(LRScheduler):
 
 
 class CosineLRScheduler(LambdaLR):
-    """Linear warm-up, then half a cosine down to `min_lr` at `total_steps` (Loshchilov & Hutter, 2017, arXiv:1608.03983)."""
+    """Linear warm-up, then half a cosine to `min_lr` at `total_steps` (Loshchilov & Hutter, 2017, arXiv:1608.03983)."""
 
     def __init__(self, optimizer: Optimizer, total_steps: int, warmup_steps: int = 0, min_lr: float = 0.0) -> None:
         if not 0 <= warmup_steps < total_steps:

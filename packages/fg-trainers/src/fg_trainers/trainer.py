@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from fg_checkpoint import CheckpointStore, RNGState, SharingPattern, StateComponent
-from fg_data_server import Cursor
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from fg_checkpoint import RNGState, SharingPattern, StateComponent
+from fg_data_server import Cursor
 from fg_trainers import defaults, evaluation, persistence
 from fg_trainers.arguments import TrainingArguments
 from fg_trainers.cadence import Cadence
@@ -44,7 +44,8 @@ class Trainer:
     Args:
         args: settings, as `TrainingArguments` or as a mapping of them.
         model, model_init: the model, or a function that constructs it (exactly one of the two).
-        train_dataset, eval_dataset: a `SampleSource`, or any sequence of token-id lists or of mappings with `input_ids`.
+        train_dataset, eval_dataset: a `SampleSource`, or a sequence of token-id lists or of mappings
+            with `input_ids`.
         data_collator: samples to a micro-batch; default `DataCollatorForCausalLM`.
         processing_class: the tokenizer; written beside the weights.
         callbacks: None is `default_callbacks()`; a list replaces them.
@@ -185,6 +186,7 @@ class Trainer:
         self._fire("step_end")
 
     def _advance(self, update: Update, tokens: int, loss: LossSum, grad_norm: torch.Tensor) -> None:
+        assert self._train_source is not None
         sequence_length = max(batch["input_ids"].shape[1] for batch in update.micro_batches)
         self._cursor = update.cursor
         self._window.add(loss, grad_norm)
@@ -192,7 +194,7 @@ class Trainer:
         self.state.global_step += 1
         self.state.total_tokens += tokens
         self.state.total_flos += self._flops_per_token(sequence_length) * tokens
-        self.state.epoch = self._epoch_fraction(update.cursor)
+        self.state.epoch = self._train_source.epochs(update.cursor)
 
     def _agree(self, interrupt: Interrupt) -> TrainerControl:
         """Once per update, combine the requests of all ranks; a signal on any rank is a request to save and stop.
@@ -359,10 +361,6 @@ class Trainer:
             )
         return steps
 
-    def _epoch_fraction(self, cursor: Cursor) -> float:
-        rows = getattr(self._train_source, "num_rows", 0)
-        return cursor.epoch + (cursor.position / rows if rows else 0.0)
-
     def _final_metrics(self) -> dict[str, Any]:
         return {
             **self._rates.summary(),
@@ -385,4 +383,3 @@ class Trainer:
             trainer=self,
             **extra,
         )
-

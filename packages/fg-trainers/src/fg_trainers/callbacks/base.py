@@ -39,7 +39,7 @@ EVENTS: Final = (
 
 
 class TrainerCallback:
-    """Base of callbacks: define `on_<event>(args, state, control, **context)` for the events you want, and nothing else.
+    """Base of callbacks: define `on_<event>(args, state, control, **context)` for the events you want.
 
     `context` holds model, optimizer, lr_scheduler, processing_class and trainer, and per event: `logs` (log_step, log),
     `metrics` (evaluate, train_metrics). Handlers run on every rank. A handler may set flags of `control`; all ranks act

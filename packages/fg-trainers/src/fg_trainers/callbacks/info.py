@@ -27,7 +27,7 @@ def parameter_counts(model: nn.Module) -> dict[str, int]:
 
 
 class InfoCallback(TrainerCallback):
-    """Logs parameters, batch sizes and the number of updates at the start; `verbose` adds settings and the module tree."""
+    """Logs parameters, batch sizes and the number of updates at the start; `verbose` adds settings and modules."""
 
     def __init__(self, verbose: bool = False) -> None:
         self._verbose = verbose

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from fg_config.files import atomic_write
-
 from fg_trainers.arguments import TrainingArguments
 from fg_trainers.callbacks.base import TrainerCallback
 from fg_trainers.state import TrainerControl, TrainerState

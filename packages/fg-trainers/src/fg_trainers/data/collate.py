@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from fg_data_server import Sample
     from torch import Tensor
+
+    from fg_data_server import Sample
 
 
 class DataCollatorForCausalLM:
@@ -55,7 +56,7 @@ class DataCollatorForCausalLM:
     def _is_packed(self, samples: Sequence[Sample]) -> bool:
         if self._packed is not None:
             return self._packed
-        return any(len(sample.document_starts) > 1 for sample in samples)
+        return any(bool(np.any(sample.document_starts > 0)) for sample in samples)
 
 
 def position_ids(document_starts: np.ndarray, num_tokens: int, length: int) -> np.ndarray:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from fg_trainers.interfaces import Batch, SampleSource
 
 if TYPE_CHECKING:
-    from fg_data_server import Cursor, Sample
     from torch import Tensor
+
+    from fg_data_server import Cursor, Sample
 
 Collator = Callable[[Sequence["Sample"]], "dict[str, Tensor]"]
 

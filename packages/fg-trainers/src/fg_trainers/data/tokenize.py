@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fg_trainers.errors import DatasetError
 
 if TYPE_CHECKING:
-    from fg_data_server import RowBatch
+    from fg_data_server import RowBatch, RowSource
 
 
 class TokenizeText:
@@ -33,11 +33,18 @@ class TokenizeText:
         self.id = self._identity()
 
     def __call__(self, batch: RowBatch) -> list[NDArray[np.int64]]:
-        if self._feature not in batch.columns:
-            raise DatasetError(f"the rows have no column '{self._feature}'; they have {', '.join(batch.columns)}")
-        texts = list(batch.columns[self._feature])
+        texts = list(batch.column(self._feature))
         encoded = self._tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
         return [np.array([*self._head, *ids, *self._tail], dtype=np.int64) for ids in encoded]
+
+    def characters_per_token(self, source: RowSource) -> float:
+        """Characters of all rows divided by their predicted tokens (EOS counts, BOS is never predicted)."""
+        characters = tokens = 0
+        for start in range(0, source.num_rows, 1024):
+            batch = source.take(np.arange(start, min(start + 1024, source.num_rows)))
+            characters += sum(len(text) for text in batch.column(self._feature))
+            tokens += sum(len(ids) - len(self._head) for ids in self(batch))
+        return characters / max(1, tokens)
 
     def _special(self, name: str, wanted: bool) -> list[int]:
         if not wanted:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from fg_checkpoint import SharingPattern, StateComponent
 from torch import Tensor, nn
 
+from fg_checkpoint import SharingPattern, StateComponent
 from fg_trainers.interfaces import Batch, LossSum, MicroBatchObserver, TokenLoss
 from fg_trainers.optimizer_state import OptimizerState
 

@@ -1,0 +1,140 @@
+"""A run that is stopped and resumed is the run that was never stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+import torch
+from fg_trainers import JsonLogger, Trainer, TrainerCallback, TrainingArguments
+from fg_trainers.callbacks.json_logger import read_records
+from fg_trainers.errors import ResumeError
+
+
+class StopAt(TrainerCallback):
+    """Does something once, after a given update."""
+
+    def __init__(self, step, action):
+        self._step, self._action = step, action
+
+    def on_step_end(self, args, state, control, **context):
+        if state.global_step == self._step:
+            self._action(control)
+
+
+def arguments(directory, **changes):
+    settings = {
+        "output_dir": str(directory),
+        "max_steps": 24,
+        "per_device_train_batch_size": 4,
+        "learning_rate": 1e-2,
+        "logging_steps": 5,
+        "save_steps": 4,
+        "eval_strategy": "steps",
+        "eval_steps": 7,
+        "seed": 1,
+    }
+    return TrainingArguments(**{**settings, **changes})
+
+
+def run(make_model, rows, directory, *extra, **changes):
+    trainer = Trainer(
+        arguments(directory, **changes),
+        model=make_model(),
+        train_dataset=rows,
+        eval_dataset=rows[:10],
+        callbacks=[JsonLogger(), *extra],
+    )
+    return trainer, trainer.train()
+
+
+def history(directory):
+    (path,) = directory.glob("runs/*/trainer_logs.jsonl")
+    ignored = {"timestamp", "eval_runtime", "arguments"}
+    return [{k: v for k, v in record.items() if k not in ignored} for record in read_records(path)]
+
+
+def parameters(trainer):
+    return torch.cat([parameter.flatten() for parameter in trainer.model.parameters()])
+
+
+def stop_and_save(control):
+    control.should_save = control.should_training_stop = True
+
+
+def abort(control):
+    control.should_abort_without_save = True
+
+
+def press_ctrl_c(control):
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("action", [stop_and_save, abort, press_ctrl_c])
+def test_resuming_gives_the_weights_and_the_log_of_an_uninterrupted_run(make_model, rows, tmp_path, action):
+    whole, _ = run(make_model, rows, tmp_path / "whole")
+    run(make_model, rows, tmp_path / "parts", StopAt(10, action))
+    resumed, output = run(make_model, rows, tmp_path / "parts")
+    assert output.global_step == 24
+    assert torch.equal(parameters(resumed), parameters(whole))
+    assert history(tmp_path / "parts") == history(tmp_path / "whole")
+
+
+def test_ctrl_c_saves_the_update_it_interrupts(make_model, rows, tmp_path):
+    trainer, output = run(make_model, rows, tmp_path, StopAt(10, press_ctrl_c))
+    assert output.interrupted
+    assert [ref.step for ref in trainer.store.list()][-1] == 10
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_ctrl_c_aborts_and_keeps_the_last_save(make_model, rows, tmp_path):
+    def twice(control):
+        press_ctrl_c(control)
+        press_ctrl_c(control)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(make_model, rows, tmp_path, StopAt(10, twice))
+    trainer, _ = run(make_model, rows, tmp_path, max_steps=8)
+    assert [ref.step for ref in trainer.store.list()] == [4, 8]
+    assert trainer.state.global_step == 8
+
+
+def test_a_damaged_checkpoint_is_refused_by_name_and_the_older_one_only_used_when_told(make_model, rows, tmp_path):
+    run(make_model, rows, tmp_path, max_steps=8)
+    newest = tmp_path / "checkpoints" / "checkpoint-8" / "model.safetensors"
+    content = bytearray(newest.read_bytes())
+    content[-3] ^= 0x10
+    newest.write_bytes(content)
+    with pytest.raises(ResumeError, match=r"checkpoint-8 is damaged.*(?s:.*)checkpoint-4"):
+        run(make_model, rows, tmp_path)
+    older = tmp_path / "checkpoints" / "checkpoint-4"
+    trainer, output = run(make_model, rows, tmp_path, resume_from_checkpoint=str(older))
+    assert output.global_step == 24
+
+
+def test_a_checkpoint_of_another_model_is_refused(make_model, rows, tmp_path):
+    run(make_model, rows, tmp_path, max_steps=4)
+
+    def other():
+        model = make_model()
+        model.lm_head = torch.nn.Linear(16, 51, bias=False)
+        return model
+
+    with pytest.raises(ResumeError, match=r"lm_head\.weight"):
+        run(other, rows, tmp_path)
+
+
+def test_a_fresh_start_never_silently_replaces_checkpoints(make_model, rows, tmp_path):
+    run(make_model, rows, tmp_path, max_steps=4)
+    with pytest.raises(ResumeError, match="overwrite_output_dir"):
+        run(make_model, rows, tmp_path, resume_from_checkpoint=False)
+    trainer, _ = run(
+        make_model, rows, tmp_path, resume_from_checkpoint=False, overwrite_output_dir=True, max_steps=2, save_steps=1
+    )
+    assert [ref.step for ref in trainer.store.list()] == [1, 2]
+
+
+def test_a_path_that_is_no_checkpoint_is_named(make_model, rows, tmp_path):
+    with pytest.raises(ResumeError, match=r"nowhere is not a checkpoint .*none"):
+        run(make_model, rows, tmp_path, resume_from_checkpoint=str(tmp_path / "nowhere"))
