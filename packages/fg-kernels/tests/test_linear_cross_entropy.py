@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -247,3 +248,13 @@ def test_operands_that_do_not_fit_are_refused():
         linear_cross_entropy(x, weight, target, shift=34)
     with pytest.raises(HyperparameterError, match="label_smoothing=1"):
         linear_cross_entropy(x, weight, target, label_smoothing=1.0)
+    with pytest.raises(HyperparameterError, match="softcap=0 must be positive"):
+        linear_cross_entropy(x, weight, target, softcap=0)
+    with pytest.raises(OperandError, match=r"x \(16,\)"):
+        linear_cross_entropy(x[0, 0], weight, target[0, 0])
+
+
+def test_the_default_chunk_is_between_1024_and_2048_rows():
+    for vocabulary, rows in ((1000, 2048), (30_000, 1024)):
+        x, weight, _, target = operands((4096,), 4, vocabulary, dtype=torch.float32)
+        assert watched(partial(linear_cross_entropy, x, weight, target)).largest == rows * vocabulary * 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, overload
 
 import torch
 from torch import Tensor
@@ -56,6 +56,12 @@ class Optimizer(torch.optim.Optimizer):
             _check_dtype(name, parameter, group["rounding"])
             taken.add(name)
             self._slots[parameter] = (len(self.param_groups) - 1, name)
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:

@@ -6,7 +6,7 @@ import difflib
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, overload
 
 import torch
 from torch import Tensor
@@ -48,6 +48,12 @@ class MultiOptimizer(torch.optim.Optimizer):
         self._refuse_shared_parameters()
         super().__init__(groups, {})
         self._owner = {id(p): name for name, o in self.optimizers.items() for g in o.param_groups for p in g["params"]}
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """Step every member, after one evaluation of `closure`."""

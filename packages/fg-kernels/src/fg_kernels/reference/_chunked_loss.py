@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """Everything that is the same for all chunks.
 
@@ -53,6 +53,7 @@ class _LossSum(torch.autograd.Function):
     """The sum: its gradient is known up to one factor, so the forward pass forms it."""
 
     @staticmethod
+    # pyrefly: ignore[bad-override]  # torch declares (*args, **kwargs)
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor, recipe: Recipe) -> Tensor:
         gradients = _allocate(x, weight, bias, ctx.needs_input_grad, recipe)
         losses = _run(x, weight, bias, target, recipe, gradients=gradients)
@@ -62,6 +63,7 @@ class _LossSum(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
+    # pyrefly: ignore[bad-override]  # torch declares (ctx, *grad_outputs)
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
         scaled = (
             None if g is None else (g * factor).to(dtype)
@@ -74,6 +76,7 @@ class _LossPerTarget(torch.autograd.Function):
     """One loss per target: their factors are unknown until the backward pass, which computes the logits again."""
 
     @staticmethod
+    # pyrefly: ignore[bad-override]  # torch declares (*args, **kwargs)
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor, recipe: Recipe) -> Tensor:
         ctx.save_for_backward(x, weight, bias, target)
         ctx.recipe = recipe
@@ -81,6 +84,7 @@ class _LossPerTarget(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
+    # pyrefly: ignore[bad-override]  # torch declares (ctx, *grad_outputs)
     def backward(ctx: Any, factors: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, bias, target = ctx.saved_tensors
         gradients = _allocate(x, weight, bias, ctx.needs_input_grad, ctx.recipe)

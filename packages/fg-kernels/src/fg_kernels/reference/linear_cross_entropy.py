@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fg_kernels.errors import OperandError, check_option, check_range
+from fg_kernels.errors import HyperparameterError, OperandError, check_option, check_range
 from fg_kernels.reference._chunked_loss import Recipe, chunked_loss
 
 MODES = ("auto", "fast")
@@ -62,50 +62,45 @@ def linear_cross_entropy(
         label_smoothing: in [0, 1), weight of the uniform distribution in the target.
         logit_scale: factor of the logits, applied before the soft cap.
         mode: "fast" (chunks of tokens) or "auto", which chooses it.
-        budget_mib: memory for the logits of one chunk, MiB; by default enough for 2048 rows if that is at most 256,
-            for 1024 rows beyond.
-        acc_dtype: dtype of the loss and of the accumulated weight gradient; never below that of the operands.
+        budget_mib: memory for the logits of one chunk, MiB; by default 2048 rows' if at most 256, else 1024 rows'.
+        acc_dtype: of the loss and of the accumulated weight gradient; never below that of the operands.
         backend: "reference" or "auto", which chooses it.
 
     Returns:
         0-d tensor in the accumulation dtype; with `reduction="none"` a tensor (..., seq - shift), zero where ignored.
 
     Raises:
-        UnknownOptionError: unknown reduction, mode or backend.
-        OperandError: shapes or dtypes that do not fit.
-        HyperparameterError: a number outside its range.
+        KernelError: an unknown name, a number outside its range, shapes or dtypes that do not fit.
     """
+    _check_choices(reduction, mode, backend)
+    _check_numbers(softcap, z_loss, label_smoothing)
+    _check_operands(x, weight, target, bias, shift)
+    operand, accumulate = _dtypes(x, weight, acc_dtype)
+    rows = _chunk_rows(target.numel(), weight.shape[0], accumulate.itemsize, budget_mib)
+    recipe = Recipe(rows, operand, accumulate, ignore_index, softcap, z_loss, label_smoothing, logit_scale)
+    targets = _shift_left(target, shift, ignore_index)
+    losses = chunked_loss(x.flatten(0, -2), weight, bias, targets.flatten(), recipe, per_target=reduction == "none")
+    if reduction == "none":
+        return losses.view(target.shape)[..., : target.shape[-1] - shift]
+    return losses / (targets != ignore_index).sum() if reduction == "mean" else losses
+
+
+def _check_choices(reduction: str, mode: str, backend: str) -> None:
     check_option("reduction", reduction, REDUCTIONS)
     check_option("mode", mode, MODES)
     check_option("backend", backend, BACKENDS)
-    _check_operands(x, weight, target, bias, shift)
+
+
+def _check_numbers(softcap: float | None, z_loss: float, label_smoothing: float) -> None:
     check_range("label_smoothing", label_smoothing, 0.0, 1.0)
     check_range("z_loss", z_loss, 0.0)
-    operand = _operand_dtype(x, weight)
-    accumulate = torch.promote_types(acc_dtype, operand)
-    mixed_products = x.is_cuda and accumulate == torch.float32
-    recipe = Recipe(
-        ignore_index=ignore_index,
-        softcap=softcap,
-        z_loss=z_loss,
-        label_smoothing=label_smoothing,
-        logit_scale=logit_scale,
-        accumulate=accumulate,
-        operand=operand if mixed_products else accumulate,
-        rows=_chunk_rows(target.numel(), weight.shape[0], accumulate.itemsize, budget_mib),
-    )
-    targets = _shift_left(target, shift, ignore_index)
-    losses = chunked_loss(
-        x.reshape(-1, x.shape[-1]), weight, bias, targets.reshape(-1), recipe, per_target=reduction == "none"
-    )
-    if reduction == "none":
-        return losses.view(target.shape)[..., : target.shape[-1] - shift] if shift else losses.view(target.shape)
-    return losses / (targets != ignore_index).sum() if reduction == "mean" else losses
+    if softcap is not None and not softcap > 0:
+        raise HyperparameterError(f"softcap={softcap!r} must be positive; None turns it off")
 
 
 def _check_operands(x: Tensor, weight: Tensor, target: Tensor, bias: Tensor | None, shift: int) -> None:
     shapes = f"x {tuple(x.shape)}, weight {tuple(weight.shape)}, target {tuple(target.shape)}"
-    if weight.ndim != 2 or x.ndim < 1 or x.shape[-1] != weight.shape[1] or x.shape[:-1] != target.shape:
+    if weight.ndim != 2 or x.ndim < 2 or x.shape[-1] != weight.shape[1] or x.shape[:-1] != target.shape:
         raise OperandError(f"expected x (..., hidden), weight (vocabulary, hidden), target (...); got {shapes}")
     if bias is not None and bias.shape != weight.shape[:1]:
         raise OperandError(f"expected bias ({weight.shape[0]},), got {tuple(bias.shape)}")
@@ -113,15 +108,23 @@ def _check_operands(x: Tensor, weight: Tensor, target: Tensor, bias: Tensor | No
         raise OperandError(
             f"x and weight must be floating point and target int64; got {x.dtype}, {weight.dtype}, {target.dtype}"
         )
-    if shift < 0 or (shift and (target.ndim == 0 or shift > target.shape[-1])):
+    if not 0 <= shift <= target.shape[-1]:
         raise OperandError(f"shift={shift} does not fit into a sequence; got {shapes}")
 
 
-def _operand_dtype(x: Tensor, weight: Tensor) -> torch.dtype:
+def _dtypes(x: Tensor, weight: Tensor, acc_dtype: torch.dtype) -> tuple[torch.dtype, torch.dtype]:
+    """Return the dtypes of operands and of accumulation.
+
+    Narrow operands are multiplied as they are only where a product can be accumulated and returned in fp32, that is
+    on CUDA; elsewhere they are raised first.
+    """
     device = x.device.type
     if torch.is_autocast_enabled(device):
-        return torch.get_autocast_dtype(device)
-    return torch.promote_types(x.dtype, weight.dtype)
+        operand = torch.get_autocast_dtype(device)
+    else:
+        operand = torch.promote_types(x.dtype, weight.dtype)
+    accumulate = torch.promote_types(acc_dtype, operand)
+    return operand if x.is_cuda and accumulate == torch.float32 else accumulate, accumulate
 
 
 def _chunk_rows(tokens: int, vocabulary: int, itemsize: int, budget_mib: float | None) -> int:
