@@ -35,7 +35,7 @@ def code_blocks(text: str) -> Iterator[CodeBlock]:
     for number, line in enumerate(text.splitlines(), 1):
         match = _FENCE.match(line)
         if opening is None:
-            opening, start, body = match, number, []
+            opening, start, body = match, number, list[str]()
         elif match and match["marker"].startswith(opening["marker"]) and not match["info"].strip():
             yield CodeBlock(info=opening["info"].strip(), text="\n".join(body) + "\n", line=start)
             opening = None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 from tools.checks.process import run_python
 from tools.workspace import Workspace
 
 
 def check_format(workspace: Workspace) -> list[str]:
     """Files that `ruff format` would change."""
-    return _findings(workspace, "ruff", "format", "--check", "--quiet")
+    return _findings(workspace, "ruff", "format", "--check", "--output-format=concise")
 
 
 def check_lint(workspace: Workspace) -> list[str]:
@@ -18,7 +20,9 @@ def check_lint(workspace: Workspace) -> list[str]:
 
 def check_types(workspace: Workspace) -> list[str]:
     """Findings of pyrefly's strict preset; an untyped definition is one."""
-    return _findings(workspace, "pyrefly", "check", "--output-format=min-text", "--summary=none")
+    options = ("--output-format=min-text", "--summary=none", f"--python-interpreter-path={sys.executable}")
+    findings = _findings(workspace, "pyrefly", "check", *options)
+    return [line for line in findings if not line.lstrip().startswith("INFO")]
 
 
 def _findings(workspace: Workspace, *command: str) -> list[str]:

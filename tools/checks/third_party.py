@@ -12,9 +12,10 @@ def check_third_party(workspace: Workspace) -> list[str]:
 
 
 def _findings(workspace: Workspace, distribution: Distribution) -> list[str]:
-    # Extras may be plug-ins that only another library imports, and torch warns at import when numpy is absent.
-    runtime_only = "|".join(["numpy", *(requirement.name for requirement in distribution.extras)])
-    options = ["--known-first-party", distribution.import_name, "--per-rule-ignores", f"DEP002={runtime_only}"]
+    # Extras may be plug-ins that only another library imports, torch warns at import when numpy is absent, and which
+    # siblings may be declared is the business of the arrows.
+    unused = "|".join(["numpy", *workspace.names, *(requirement.name for requirement in distribution.extras)])
+    options = ["--known-first-party", distribution.import_name, "--per-rule-ignores", f"DEP002={unused}"]
     exit_code, output = run_python(["-m", "deptry", "src", "--no-ansi", *options], cwd=distribution.folder)
     if exit_code == 0:
         return []
