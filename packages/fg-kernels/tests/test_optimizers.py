@@ -4,6 +4,9 @@ from itertools import pairwise
 
 import pytest
 import torch
+import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Shard, distribute_tensor
 
 from fg_kernels.errors import (
     HyperparameterError,
@@ -327,3 +330,29 @@ def test_step_param_of_a_stranger_or_without_gradient():
         optimizer.step_param(torch.nn.Parameter(torch.ones(3)))
     with pytest.raises(OperandError, match=r"'layers\.0\.weight' has no gradient"):
         optimizer.step_param(named[0][1])
+
+
+@pytest.fixture
+def mesh():
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield init_device_mesh("cpu", (1,))
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("kind", OURS)
+def test_sharded_parameters(kind, mesh):
+    def shard(values):
+        return distribute_tensor(values, mesh, [Shard(0)])
+
+    plain = matrices_of(kind, parameters())
+    sharded = [(name, torch.nn.Parameter(shard(p.detach().clone()))) for name, p in plain]
+    give_gradients(plain, 0)
+    for (_, s), (_, p) in zip(sharded, plain, strict=True):
+        s.grad = shard(p.grad)
+    kind(plain).step(), kind(sharded).step()
+    for (_, s), (_, p) in zip(sharded, plain, strict=True):
+        torch.testing.assert_close(s.detach().full_tensor(), p.detach())
+    half = [("w", torch.nn.Parameter(shard(torch.ones(4, 4, dtype=torch.bfloat16))))]
+    with pytest.raises(OperandError, match="'w' is a sharded bfloat16 tensor"):
+        kind(half)
+    kind(half, rounding="nearest")

@@ -41,7 +41,7 @@ class Optimizer(torch.optim.Optimizer):
         """Add parameters, see `torch.optim.Optimizer.add_param_group`.
 
         Raises:
-            OperandError: fp16 parameters with stochastic rounding, or a dtype that cannot be trained.
+            OperandError: fp16 or sharded parameters with stochastic rounding, or a dtype that cannot be trained.
             ParameterGroupError: two parameters of one name.
         """
         super().add_param_group(param_group)
@@ -135,6 +135,13 @@ class Optimizer(torch.optim.Optimizer):
                 raise StateMismatchError(f"saved optimizer state belongs to other parameters: group {index}, {where}")
 
 
+def moving_average(state: State, key: str, value: Tensor, weight: float) -> Tensor:
+    """Move `state[key]`, zero at first, towards `value` by `weight`, and return it."""
+    if key not in state:
+        state[key] = torch.zeros_like(value)
+    return state[key].lerp_(value, weight)
+
+
 def write_rounded(target: Tensor, value: Tensor, group: Group, *, name: str, step: int) -> None:
     """Copy `value` into a tensor of fewer bits, rounding as the group says."""
     if target.dtype == torch.bfloat16 and group["rounding"] == "stochastic":
@@ -148,6 +155,9 @@ def _check_dtype(name: str, parameter: Tensor, rounding: str) -> None:
         raise OperandError(f"{name!r} has dtype {parameter.dtype}, which cannot be trained")
     if parameter.dtype == torch.float16 and rounding == "stochastic":
         raise OperandError(f"{name!r} is float16: stochastic rounding is for bfloat16; set rounding='nearest'")
+    # DTensor, told by its attribute: importing torch.distributed.tensor for a type test would be slow.
+    if parameter.dtype == torch.bfloat16 and rounding == "stochastic" and hasattr(parameter, "placements"):
+        raise OperandError(f"{name!r} is a sharded bfloat16 tensor, whose noise is undefined; set rounding='nearest'")
 
 
 def _differences(saved: list[str], ours: list[str]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from fg_kernels.errors import HyperparameterError, check_range
-from fg_kernels.optim._base import Group, Optimizer, State
+from fg_kernels.optim._base import Group, Optimizer, State, moving_average
 
 
 class Adafactor(Optimizer):
@@ -82,21 +82,20 @@ class Adafactor(Optimizer):
         step_size = _step_size(value, state["step"], group)
         update.mul_(step_size / (_rms(update) / group["clip_threshold"]).clamp_(min=1.0))
         if group["first_moment"]:
-            average = state.setdefault("exp_avg", torch.zeros_like(update))
-            update = average.lerp_(update, 1 - group["betas"][0])
+            update = moving_average(state, "exp_avg", update, 1 - group["betas"][0])
         value.mul_(1 - step_size * group["weight_decay"]).sub_(update)
 
 
 def _factored_scale(squared: Tensor, state: State, weight: float) -> Tensor:
     """Average `squared` (…, columns) into row and column means; return their outer product's inverse root."""
     matrix = squared.flatten(0, -2)
-    row = state.setdefault("exp_avg_sq_row", torch.zeros_like(matrix[:, 0])).lerp_(matrix.mean(dim=1), weight)
-    column = state.setdefault("exp_avg_sq_col", torch.zeros_like(matrix[0])).lerp_(matrix.mean(dim=0), weight)
+    row = moving_average(state, "exp_avg_sq_row", matrix.mean(dim=1), weight)
+    column = moving_average(state, "exp_avg_sq_col", matrix.mean(dim=0), weight)
     return torch.outer((row / row.mean()).rsqrt_(), column.rsqrt()).view(squared.shape)
 
 
 def _full_scale(squared: Tensor, state: State, weight: float) -> Tensor:
-    return state.setdefault("exp_avg_sq", torch.zeros_like(squared)).lerp_(squared, weight).rsqrt()
+    return moving_average(state, "exp_avg_sq", squared, weight).rsqrt()
 
 
 def _step_size(value: Tensor, step: int, group: Group) -> float | Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from fg_kernels.errors import OperandError, UnknownOptionError, check_range
-from fg_kernels.optim._base import Group, Optimizer, State
+from fg_kernels.optim._base import Group, Optimizer, State, moving_average
 
 _LR_ADJUSTMENTS = ("original", "match_rms_adamw")
 _PRODUCT_DTYPES = (torch.bfloat16, torch.float32)
@@ -93,7 +93,7 @@ class Muon(Optimizer):
     def update_parameter(self, value: Tensor, gradient: Tensor, state: State, group: Group, name: str) -> None:
         """Decay and update `value`, see `Optimizer.update_parameter`."""
         lr, momentum = float(group["lr"]), group["momentum"]
-        average = state.setdefault("momentum_buffer", torch.zeros_like(value)).lerp_(gradient, 1 - momentum)
+        average = moving_average(state, "momentum_buffer", gradient, 1 - momentum)
         direction = gradient.lerp(average, momentum) if group["nesterov"] else average
         update = orthogonalize(
             direction,

@@ -45,23 +45,16 @@ def sr_copy_(dst: Tensor, src: Tensor, *, seed: int, name: str, step: int, offse
         OperandError: wrong dtype or shape.
     """
     _check_operands(dst, src)
-    if not dst.is_contiguous():
-        return dst.copy_(
-            sr_copy_(
-                torch.empty_like(dst, memory_format=torch.contiguous_format),
-                src,
-                seed=seed,
-                name=name,
-                step=step,
-                offset=offset,
-            )
-        )
-    target, values = dst.detach().view(-1), src.detach().reshape(-1)
+    in_place = dst.is_contiguous()
+    target = (dst.detach() if in_place else torch.empty(dst.shape, dtype=dst.dtype, device=dst.device)).view(-1)
+    values = src.detach().reshape(-1)
     chunk = _CPU_CHUNK if dst.device.type == "cpu" else _DEVICE_CHUNK
     for start in range(0, values.numel(), chunk):
         piece = values[start : start + chunk]
         noise = noise16(piece.numel(), seed=seed, name=name, step=step, offset=offset + start, device=piece.device)
         target[start : start + chunk] = _round_with(piece, noise)
+    if not in_place:
+        dst.detach().copy_(target.view(dst.shape))
     return dst
 
 
