@@ -1,0 +1,144 @@
+"""From a config or a directory to a model."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from fg_models.errors import ModelDirectoryError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+CHECKPOINTS = "checkpoints"
+
+
+def construct_model(
+    config: PreTrainedConfig,
+    *,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    attn_implementation: str | None = None,
+) -> PreTrainedModel:
+    """Build the model of `config` with initial weights; on the meta device it has shapes only (see `materialize`).
+
+    `device` None means torch's current default device. Initial weights of exported models depend only on the seed last
+    given to `torch.manual_seed` and on the names of the parameters.
+    """
+    arguments: dict[str, Any] = {"dtype": _dtype(dtype) or torch.float32}
+    if attn_implementation is not None:
+        arguments["attn_implementation"] = attn_implementation
+    with torch.device(device if device is not None else torch.get_default_device()):
+        own_class = _own_model_class(config)
+        if own_class is not None:
+            return own_class._from_config(config, **arguments)
+        return AutoModelForCausalLM.from_config(config, **arguments)
+
+
+def _own_model_class(config: PreTrainedConfig) -> Any:
+    """The model class in the file that defines the class of `config`; None for the configs of transformers itself."""
+    class_path = (getattr(config, "auto_map", None) or {}).get("AutoModelForCausalLM", "")
+    return getattr(sys.modules[type(config).__module__], class_path.rpartition(".")[2], None)
+
+
+def materialize(
+    model: PreTrainedModel,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: str | torch.dtype | None = None,
+    seed: int | None = None,
+) -> PreTrainedModel:
+    """Give a model built on the meta device real tensors with initial values; the same object is returned.
+
+    Bit for bit what `construct_model` gives after `torch.manual_seed(seed)`. `seed` None means the seed last set. The
+    state of the random generators is left as it was.
+    """
+    target = torch.device(device)
+    wanted = _dtype(dtype)
+    if wanted is not None:
+        torch.nn.Module.to(model, dtype=wanted)
+    model.to_empty(device=target)
+    for module in model.modules():
+        module.__dict__.pop("_is_hf_initialized", None)  # set while there was nothing to initialise
+    cuda = [target] if target.type == "cuda" else []
+    seed = torch.initial_seed() if seed is None else seed
+    with torch.random.fork_rng(devices=cuda):
+        torch.manual_seed(seed)
+        model.initialize_weights()
+    model.tie_weights()
+    return model
+
+
+def load_model(
+    path: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: str | torch.dtype | None = None,
+    trust_remote_code: bool = True,
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load the model (in evaluation mode) and the tokenizer of a model directory, checkpoint or Hugging Face export.
+
+    Loading runs the Python files that the directory carries: only local directories are accepted, and you should
+    trust their origin. `trust_remote_code=False` refuses directories with source. `dtype` None keeps the files' dtype.
+
+    Raises:
+        ModelDirectoryError: no such directory, no config.json, no weights or no tokenizer.
+    """
+    directory = _checked_directory(Path(path))
+    options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": True}
+    tokenizer = AutoTokenizer.from_pretrained(str(directory), **options)
+    model = AutoModelForCausalLM.from_pretrained(str(directory), dtype=_dtype(dtype) or "auto", **options)
+    if tokenizer is None:
+        raise ModelDirectoryError(f"transformers finds no tokenizer in {directory}")
+    return torch.nn.Module.to(model, torch.device(device)).eval(), tokenizer
+
+
+def resolve_checkpoint(model_dir: str | Path, checkpoint: str | Path = "latest") -> Path:
+    """The directory of a checkpoint: "latest" is the newest one of `model_dir` whose content verifies, else a path.
+
+    Raises:
+        ModelDirectoryError: there is none.
+    """
+    if str(checkpoint) != "latest":
+        return _existing(Path(checkpoint))
+    from fg_checkpoint import CheckpointStore
+
+    root = _existing(Path(model_dir)) / CHECKPOINTS
+    found = CheckpointStore(root).latest() if root.is_dir() else None
+    if found is None:
+        raise ModelDirectoryError(
+            f"{root} has no checkpoint that verifies; train first, or load the directory itself if it has weights"
+        )
+    return Path(found.path)
+
+
+def _existing(directory: Path) -> Path:
+    if not directory.is_dir():
+        raise ModelDirectoryError(f"no such directory: {directory}; models are loaded from local directories only")
+    return directory
+
+
+def _checked_directory(path: Path) -> Path:
+    directory = _existing(path)
+    if not (directory / "config.json").is_file():
+        raise ModelDirectoryError(f"{directory} has no config.json, so it is not a model directory")
+    if not any(any(directory.glob(pattern)) for pattern in ("*.safetensors", "*.safetensors.index.json")):
+        checkpoints = sorted((directory / CHECKPOINTS).glob("checkpoint-*"))
+        hint = f"load a checkpoint, such as {checkpoints[-1]}" if checkpoints else "train the model first"
+        raise ModelDirectoryError(f"{directory} has no weights (*.safetensors); {hint}")
+    if not (directory / "tokenizer_config.json").is_file():
+        raise ModelDirectoryError(f"{directory} has no tokenizer (tokenizer_config.json)")
+    return directory
+
+
+def _dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
+    if dtype is None or isinstance(dtype, torch.dtype):
+        return dtype
+    found = getattr(torch, dtype, None)
+    if not isinstance(found, torch.dtype):
+        raise ModelDirectoryError(f"{dtype!r} is not a torch dtype; use for example float32, bfloat16 or float16")
+    return found
