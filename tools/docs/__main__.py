@@ -13,7 +13,7 @@ from tools.docs.drawing import check_drawing
 from tools.docs.stage import stage
 from tools.workspace import Workspace, load_workspace
 
-_CONFIGURATION = '''
+_CONFIGURATION = """
 project = "Forgather"
 extensions = ["myst_parser"]
 myst_enable_extensions = ["attrs_inline"]
@@ -22,7 +22,7 @@ root_doc = "index"
 html_theme = "furo"
 html_title = "Forgather"
 exclude_patterns = ["_build"]
-'''
+"""
 
 
 def build(workspace: Workspace, output: Path) -> int:
@@ -48,7 +48,8 @@ def build(workspace: Workspace, output: Path) -> int:
 
 def _index(pages: list[str]) -> str:
     entries = "\n".join(name.removesuffix(".md") for name in pages if name != "README.md")
-    return f"```{{include}} README.md\n:relative-docs: .\n```\n\n```{{toctree}}\n:hidden:\n:titlesonly:\n\n{entries}\n```\n"
+    front = "```{include} README.md\n:relative-docs: .\n```\n"
+    return f"{front}\n```{{toctree}}\n:hidden:\n:titlesonly:\n\n{entries}\n```\n"
 
 
 def main() -> int:

@@ -12,7 +12,6 @@ _BOX_WIDTH, _BOX_HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 132, 36, 28, 58, 16
 _STYLE = (
     "text{font:13px system-ui,sans-serif;fill:#1f2430;text-anchor:middle}"
     "rect{fill:#f4f1ea;stroke:#8a6d3b;rx:6px}path{fill:none;stroke:#5b6472;stroke-width:1.2;marker-end:url(#tip)}"
-    ".lazy{stroke-dasharray:4 3}"
 )
 
 
@@ -47,7 +46,8 @@ def draw(arrows: dict[str, Arrows]) -> str:
     height = max(box.y for box in boxes.values()) + _BOX_HEIGHT + _MARGIN
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">',
+            '<svg xmlns="http://www.w3.org/2000/svg" '
+            f'viewBox="0 0 {width} {height}" width="{width}" height="{height}">',
             f"<title>Distributions and what they depend on</title><style>{_STYLE}</style>",
             '<defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
             '<path d="M0 0L8 4L0 8z" style="fill:#5b6472;stroke:none"/></marker></defs>',
@@ -60,17 +60,14 @@ def draw(arrows: dict[str, Arrows]) -> str:
 
 
 def levels(arrows: dict[str, Arrows]) -> dict[str, int]:
-    """How far each distribution stands above the ones that depend on nothing."""
-    found: dict[str, int] = {}
+    """The row of each distribution, counted from the bottom: directly below the lowest one that depends on it."""
+    lowest = {name: _height(arrows, name) for name in arrows}
+    above = {name: [lowest[each] for each, rules in arrows.items() if name in rules.depends_on] for name in arrows}
+    return {name: min(above[name], default=lowest[name] + 1) - 1 for name in arrows}
 
-    def level(name: str) -> int:
-        if name not in found:
-            found[name] = 1 + max(map(level, arrows[name].depends_on), default=-1)
-        return found[name]
 
-    for name in arrows:
-        level(name)
-    return found
+def _height(arrows: dict[str, Arrows], name: str) -> int:
+    return 1 + max((_height(arrows, sibling) for sibling in arrows[name].depends_on), default=-1)
 
 
 def _layout(arrows: dict[str, Arrows]) -> dict[str, Box]:
@@ -78,7 +75,7 @@ def _layout(arrows: dict[str, Arrows]) -> dict[str, Box]:
     for name, level in levels(arrows).items():
         rows.setdefault(level, []).append(name)
     widest = max(len(names) for names in rows.values())
-    boxes = {}
+    boxes = dict[str, Box]()
     for level, names in rows.items():
         left = _MARGIN + (widest - len(names)) * (_BOX_WIDTH + _GAP_X) // 2
         top = _MARGIN + (max(rows) - level) * (_BOX_HEIGHT + _GAP_Y)
@@ -90,10 +87,11 @@ def _lines(arrows: dict[str, Arrows], boxes: dict[str, Box]) -> Iterator[str]:
     for name, rules in arrows.items():
         for sibling in _direct(arrows, rules):
             start, end = boxes[name], boxes[sibling]
-            bend = (start.y + _BOX_HEIGHT + end.y) // 2
+            # Straight down to the row above the target, between that row's boxes, and only then sideways.
+            bend = end.y - _GAP_Y // 2
             yield (
-                f'<path d="M{start.centre} {start.y + _BOX_HEIGHT}C{start.centre} {bend} '
-                f'{end.centre} {bend} {end.centre} {end.y}"/>'
+                f'<path d="M{start.centre} {start.y + _BOX_HEIGHT}V{end.y - _GAP_Y}'
+                f'C{start.centre} {bend} {end.centre} {bend} {end.centre} {end.y}"/>'
             )
 
 
