@@ -1,0 +1,73 @@
+"""Names for content: equal names mean equal bytes, on any machine.
+
+BLAKE2b (RFC 7693) comes with Python, needs no CPU extension and reads about 0.9 GB/s per core; 160 bits are far
+from any accidental collision and keep a cursor below 300 bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from fg_data_server.errors import MissingDatasetError, near_matches
+
+_DIGEST_BYTES = 20
+
+
+def new_digest() -> hashlib.blake2b:
+    """A running hash of the kind that every name here is made with."""
+    return hashlib.blake2b(digest_size=_DIGEST_BYTES)
+
+
+def name_of(value: Any) -> str:
+    """40 hex digits that name a JSON value, whatever the order of its keys."""
+    digest = new_digest()
+    digest.update(json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode())
+    return digest.hexdigest()
+
+
+def name_of_texts(texts: Iterable[str]) -> str:
+    """40 hex digits that name a sequence of texts; where one ends and the next begins matters."""
+    digest = new_digest()
+    for text in texts:
+        data = text.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileStamp:
+    """What the file system tells about a file without reading it. Another stamp may mean other content.
+
+    size: bytes; mtime_ns: last change, nanoseconds since 1970.
+    """
+
+    size: int
+    mtime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Self:
+        return cls(size=status.st_size, mtime_ns=status.st_mtime_ns, inode=status.st_ino)
+
+
+def existing_file(path: str | os.PathLike[str]) -> Path:
+    """`path` made absolute. Raises MissingDatasetError, with similar names near it, when it is not a file."""
+    place = Path(path).expanduser().absolute()
+    if place.is_file():
+        return place
+    if place.is_dir():
+        raise MissingDatasetError(f"{place} is a directory; name a file in it.{near_matches('', _names_in(place))}")
+    if not place.parent.is_dir():
+        raise MissingDatasetError(f"There is no data file {place}: the directory {place.parent} does not exist.")
+    raise MissingDatasetError(f"There is no data file {place}.{near_matches(place.name, _names_in(place.parent))}")
+
+
+def _names_in(directory: Path) -> list[str]:
+    return [entry.name for entry in directory.iterdir() if entry.is_file() and not entry.name.startswith(".")]
