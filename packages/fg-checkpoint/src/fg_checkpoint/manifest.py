@@ -100,7 +100,7 @@ def decode_manifest(data: bytes) -> Manifest:
         )
     names = ("step", "unix_time", "world_size", "versions", "metrics", "components", "files")
     step, unix_time, world_size, versions, metrics, components, files = _exactly(body, names)
-    return Manifest(
+    manifest = Manifest(
         step=step,
         unix_time=unix_time,
         world_size=world_size,
@@ -109,6 +109,9 @@ def decode_manifest(data: bytes) -> Manifest:
         components={key: component_from_json(record) for key, record in components.items()},
         files={_plain(name): file_from_json(record) for name, record in files.items()},
     )
+    if encode_manifest(manifest) != data:
+        raise ValueError("its text changed (the checksum still holds: only white space or order can differ)")
+    return manifest
 
 
 def read_manifest(checkpoint: Path) -> Manifest:

@@ -17,6 +17,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BufferedReader
+from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO
 
@@ -63,7 +64,7 @@ def write_safetensors(path: Path, entries: Sequence[TensorEntry], *, metadata: M
     """Write one file, sync it, and return the checksums that were computed on the way."""
     # Widest element first, as the reference writer does: every tensor then starts at a multiple of its element size.
     ordered = sorted(entries, key=lambda entry: -DTYPE_BYTES[entry.dtype])
-    header = _header(ordered, metadata)
+    header = _header(entries, ordered, metadata)
     checksums: dict[str, str] = {}
     with path.open("xb", buffering=0) as stream:
         _write_all(stream, memoryview(header))
@@ -117,16 +118,13 @@ def check_size(path: Path, record: FileRecord) -> list[Damage]:
     return [] if size == record.size else [Damage(file=path.name, problem=f"has {size} bytes, not {record.size}")]
 
 
-def _header(entries: Sequence[TensorEntry], metadata: Mapping[str, str]) -> bytes:
+def _header(entries: Sequence[TensorEntry], ordered: Sequence[TensorEntry], metadata: Mapping[str, str]) -> bytes:
+    """The header, which names the tensors in the caller's order; their data follows in that of `ordered`."""
+    ends = dict(zip((entry.name for entry in ordered), accumulate(entry.nbytes for entry in ordered), strict=True))
     table: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
-    offset = 0
     for entry in entries:
-        table[entry.name] = {
-            "dtype": entry.dtype,
-            "shape": list(entry.shape),
-            "data_offsets": [offset, offset + entry.nbytes],
-        }
-        offset += entry.nbytes
+        offsets = [ends[entry.name] - entry.nbytes, ends[entry.name]]
+        table[entry.name] = {"dtype": entry.dtype, "shape": list(entry.shape), "data_offsets": offsets}
     body = json.dumps(table, separators=(",", ":")).encode()
     body += b" " * (-len(body) % 8)  # the data starts aligned, so that it can be mapped
     return len(body).to_bytes(8, "little") + body

@@ -89,7 +89,10 @@ def entry(name: str, value: Array) -> TensorEntry:
 
 def as_torch(raw: RawTensor) -> torch.Tensor:
     """The tensor, on the memory of `raw` (no copy)."""
-    return torch.from_numpy(raw.data).view(_TORCH_DTYPES[raw.dtype]).reshape(raw.shape)
+    dtype = _TORCH_DTYPES[raw.dtype]
+    if not raw.data.size:
+        return torch.empty(raw.shape, dtype=dtype)  # torch refuses to view no bytes as another dtype
+    return torch.from_numpy(raw.data).view(dtype).reshape(raw.shape)
 
 
 def as_numpy(raw: RawTensor) -> NDArray[Any]:
