@@ -5,9 +5,10 @@ from __future__ import annotations
 from itertools import count
 from pathlib import Path
 
-import fg_models
 import pytest
 import torch
+
+import fg_models
 from fg_config import ConfigEnvironment, ImportPolicy, build
 
 TEMPLATES = Path(fg_models.__file__).parent / "templates"

@@ -6,9 +6,10 @@ import math
 
 import pytest
 import torch
-from fg_models import construct_model, materialize
 from torch import nn
 from transformers import LlamaConfig
+
+from fg_models import construct_model, materialize
 
 
 def assert_same_weights(model, other):
@@ -75,12 +76,13 @@ def test_a_parameter_without_a_rule_is_named(make_model):
         model.initialize_weights()
 
 
-def test_materialize_and_construct_also_serve_models_of_transformers():
-    config = LlamaConfig(
-        vocab_size=50, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2
-    )
-    torch.manual_seed(5)
+def test_models_of_transformers_are_constructed_and_materialized_too():
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = LlamaConfig(vocab_size=50, **sizes)
     direct = construct_model(config).eval()
-    materialized = materialize(construct_model(config, device="meta"), seed=5).eval()
+    first, second = (materialize(construct_model(config, device="meta"), seed=5).eval() for _ in range(2))
+    assert_same_weights(first, second)
+    assert first.lm_head.weight.std().item() == pytest.approx(0.02, rel=0.1)
+    direct.load_state_dict(first.state_dict())
     ids = torch.arange(20)[None]
-    assert torch.equal(materialized(ids).logits, direct(ids).logits)
+    assert torch.equal(first(ids).logits, direct(ids).logits)  # the rotary buffers are not in the state

@@ -6,9 +6,10 @@ import json
 
 import numpy as np
 import pytest
-from fg_models import TokenizerError, TokenizerTrainer, train_bpe, trained_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from fg_models import TokenizerError, TokenizerTrainer, train_bpe, trained_tokenizer
 
 TEXTS = ["the light and the dark", "light upon the deep", "the deep and the light"] * 10
 SPECIAL = {"bos_token": "<|BOS|>", "eos_token": "<|EOS|>", "pad_token": "<|PAD|>", "unk_token": "<|UNK|>"}

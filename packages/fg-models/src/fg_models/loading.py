@@ -89,9 +89,10 @@ def load_model(
         ModelDirectoryError: no such directory, no config.json, no weights or no tokenizer.
     """
     directory = _checked_directory(Path(path))
+    stored_or_given = _dtype(dtype) or "auto"
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": True}
     tokenizer = AutoTokenizer.from_pretrained(str(directory), **options)
-    model = AutoModelForCausalLM.from_pretrained(str(directory), dtype=_dtype(dtype) or "auto", **options)
+    model = AutoModelForCausalLM.from_pretrained(str(directory), dtype=stored_or_given, **options)
     if tokenizer is None:
         raise ModelDirectoryError(f"transformers finds no tokenizer in {directory}")
     return torch.nn.Module.to(model, torch.device(device)).eval(), tokenizer
