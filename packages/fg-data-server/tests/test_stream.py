@@ -115,6 +115,24 @@ def test_a_limit_of_epochs_ends_the_samples():
 
 
 @pytest.mark.parametrize("packing", PACKINGS)
+def test_the_share_of_an_epoch_grows_with_every_sample(packing):
+    stream = make_stream(packing=packing)
+    cursor, before, per_epoch = stream.start(), 0.0, [stream.length(epoch) for epoch in range(2)]
+    assert stream.epochs(cursor) == 0.0
+    for count in range(1, sum(per_epoch) + 1):
+        _, cursor = stream.next(cursor, 1)
+        assert before < stream.epochs(cursor) <= 2
+        before = stream.epochs(cursor)
+        assert (before == 1.0) == (count == per_epoch[0])
+    assert before == 2.0
+
+
+def test_half_of_a_plain_list_is_half_an_epoch():
+    stream = make_stream(["text"] * 40, packing=None)
+    assert stream.epochs(stream.next(stream.start(), 20)[1]) == 0.5
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
 def test_the_length_of_an_epoch_is_exact(packing):
     stream = make_stream(packing=packing)
     for epoch in range(4):

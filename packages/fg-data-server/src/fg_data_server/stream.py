@@ -123,6 +123,16 @@ class SampleStream:
                 return
             yield from samples
 
+    def epochs(self, cursor: Cursor) -> float:
+        """Passes over the data before `cursor`, counted in rows, and inside a packed window in its sequences."""
+        self._check(cursor)
+        rows = float(cursor.position)
+        if cursor.pack_sequence:
+            window = self._window(cursor.epoch, cursor.pack_window)
+            window_rows = min(self._window_rows, self._source.num_rows - cursor.position)
+            rows += window_rows * cursor.pack_sequence / len(window)
+        return cursor.epoch + rows / self._source.num_rows
+
     def length(self, epoch: int = 0) -> int:
         """Exact number of samples of an epoch.
 
@@ -133,16 +143,6 @@ class SampleStream:
             self._row_tokens = self._count_tokens()
         rows = (self._rows(epoch, window) for window in range(self._num_windows))
         return sum(len(self._plan(self._row_tokens[part])) for part in rows)
-
-    def epochs(self, cursor: Cursor) -> float:
-        """Passes over the data before `cursor`, with the fraction of the current one (to the sample)."""
-        if not self._packing:
-            return cursor.epoch + cursor.position / self._source.num_rows
-        within = (
-            cursor.pack_sequence / len(self._window(cursor.epoch, cursor.pack_window)) if cursor.pack_sequence else 0
-        )
-        rows = min(self._window_rows, self._source.num_rows - cursor.position)
-        return cursor.epoch + (cursor.position + within * rows) / self._source.num_rows
 
     @property
     def _num_windows(self) -> int:
