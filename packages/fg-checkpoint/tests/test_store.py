@@ -176,7 +176,7 @@ def test_shards_have_the_hugging_face_index(tmp_path):
 
 def test_links_follow_the_newest_and_touch_nothing_else(tmp_path, caplog):
     foreign = tmp_path / "elsewhere.safetensors"
-    foreign.symlink_to("/nowhere/checkpoint-1/elsewhere.safetensors")
+    foreign.symlink_to("/nowhere/last/elsewhere.safetensors")
     store = CheckpointStore(tmp_path / "checkpoints", max_shard_bytes=400, links=tmp_path)
     model = [component("model", TiedModel())]
     store.save(1, model)
@@ -185,9 +185,10 @@ def test_links_follow_the_newest_and_touch_nothing_else(tmp_path, caplog):
     store.save(2, model)
     links = {path.name: str(path.readlink()) for path in tmp_path.iterdir() if path.is_symlink()}
     assert links == {
-        "model.safetensors": "checkpoints/checkpoint-2/model.safetensors",
-        "elsewhere.safetensors": "/nowhere/checkpoint-1/elsewhere.safetensors",
+        "model.safetensors": "checkpoints/last/model.safetensors",
+        "elsewhere.safetensors": "/nowhere/last/elsewhere.safetensors",
     }
+    assert (tmp_path / "model.safetensors").resolve() == store.list()[-1].path / "model.safetensors"
     (tmp_path / "model.safetensors").unlink()
     (tmp_path / "model.safetensors").write_bytes(b"somebody's own weights")
     store.save(3, model)

@@ -1,4 +1,8 @@
-"""Links from a model directory to the weights of its newest checkpoint, so that it can be loaded during training."""
+"""Links from a model directory to the weights that were saved last, so that it can be loaded during training.
+
+`checkpoints/last` points to the checkpoint, and the weight files of the model directory to files below `last`. The
+shards of a model therefore change together, in one rename: at no instant do they mix two checkpoints.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from fg_config.files import atomic_symlink
 logger = logging.getLogger(__name__)
 
 MODEL_KEY = "model"
+LAST = "last"
 
 
 def weight_files(ref: CheckpointRef) -> list[str]:
@@ -21,25 +26,21 @@ def weight_files(ref: CheckpointRef) -> list[str]:
 
 
 def link_weights(ref: CheckpointRef, place: Path) -> None:
-    """Point `place`/<weight file> at the files in `ref`, and remove links of ours that are not among them.
+    """Make `place`/<weight file> lead to the files in `ref`, and remove links of ours that are not among them.
 
     A regular file of such a name is somebody's weights: it stays, with a warning.
     """
     place.mkdir(parents=True, exist_ok=True)
-    root = os.path.relpath(ref.path.parent.resolve(), place.resolve())
+    last = ref.path.with_name(LAST)
+    atomic_symlink(last, ref.path.name)
+    below = Path(os.path.relpath(last.parent.resolve(), place.resolve()), LAST)
     names = weight_files(ref)
-    # The index goes last: it must never name shards that are not linked yet.
-    for name in sorted(names, key=lambda name: name.endswith(".index.json")):
-        link = place / name
+    for link in list(place.iterdir()):
+        if link.name not in names and link.is_symlink() and link.readlink().parent == below:
+            link.unlink()
+    for name in names:
+        link, target = place / name, below / name
         if link.exists() and not link.is_symlink():
             logger.warning("%s is a file, not a link to a checkpoint: it stays and hides %s", link, ref.path / name)
-        else:
-            atomic_symlink(link, Path(root, ref.path.name, name))
-    for link in place.iterdir():
-        if link.name not in names and link.is_symlink() and _is_ours(link, root):
-            link.unlink()
-
-
-def _is_ours(link: Path, root: str) -> bool:
-    target = link.readlink()
-    return target.parent.name.startswith("checkpoint-") and str(target.parent.parent) == root
+        elif not link.is_symlink() or link.readlink() != target:
+            atomic_symlink(link, target)
