@@ -1,0 +1,53 @@
+"""Which distribution has which verb: a table, so that `--help` and completion import nothing.
+
+A test compares it with the `VERBS` of every `commands` module.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """A verb, the module whose `configure` and `run` serve it, and its line of help."""
+
+    name: str
+    module: str
+    help: str
+
+    @property
+    def distribution(self) -> str:
+        """The name to install: `fg_data_server.commands` lives in `fg-data-server`."""
+        return self.module.partition(".")[0].replace("_", "-")
+
+
+_TABLE: Final = {
+    "fg_config.commands": {
+        "ls": "list the configs of a project",
+        "pp": "print a config after templates, before YAML is read",
+        "targets": "list what a config can build",
+        "graph": "print the node graph of a config",
+        "code": "print a target as Python source",
+        "trefs": "list the templates a config is made of",
+        "construct": "build a target and print it",
+    },
+    "fg_trainers.commands": {
+        "train": "Train what a config describes",
+        "tb": "Show the runs of a model in TensorBoard",
+    },
+    "fg_checkpoint.commands": {
+        "checkpoint": "list and verify the checkpoints of a run",
+    },
+    "fg_inference.commands": {
+        "inf": "serve a model over HTTP, or talk to a server",
+    },
+    "fg_cli.shell_init": {
+        "shell-init": "print the shell function that makes `fg VERB` work at the prompt",
+    },
+}
+
+VERBS: Final[dict[str, Verb]] = {
+    name: Verb(name, module, text) for module, verbs in _TABLE.items() for name, text in verbs.items()
+}

@@ -1,0 +1,200 @@
+"""What every command line of Forgather shares: project options, dynamic arguments, and how an error ends.
+
+A distribution with verbs has a module `commands` with `VERBS` (verb → one line of help), `configure(verb, parser,
+argv)` and `run(verb, args) -> exit code`; `main` runs it as `python -m <distribution> VERB …`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
+
+from fg_config.hints import nearest
+
+if TYPE_CHECKING:
+    from fg_config.project import Project
+
+EXIT_PROBLEMS: Final = 1  # the command ran and found something wrong, or the verb does not exist
+EXIT_USAGE: Final = 2  # the words of the command or the files it read are wrong
+EXIT_INTERRUPTED: Final = 130
+EXIT_BROKEN_PIPE: Final = 141
+
+_UNRECOGNIZED = re.compile(r"unrecognized arguments: (.*)", re.DOTALL)
+_INVALID_CHOICE = re.compile(r"invalid choice: '(.*?)' \(choose from (.*)\)")
+
+
+class Commands(Protocol):
+    """The module that a distribution declares its verbs in."""
+
+    @property
+    def VERBS(self) -> Mapping[str, str]:  # noqa: N802  # a constant of the module
+        """Verb → one line of help."""
+        ...
+
+    def configure(self, verb: str, parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
+        """Add the flags of `verb`; `argv` holds the words behind it."""
+
+    def run(self, verb: str, args: argparse.Namespace) -> int:
+        """Do it and return the exit code."""
+
+
+class CommandParser(argparse.ArgumentParser):
+    """An argument parser without abbreviations that suggests what a misspelt word may have meant."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("allow_abbrev", False)
+        super().__init__(**kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        hints = "".join(f"\n  help: {hint}" for hint in self._hints(message))
+        self.exit(EXIT_USAGE, f"{self.format_usage()}{self.prog}: error: {message}{hints}\n")
+
+    def _hints(self, message: str) -> Iterator[str]:
+        if match := _UNRECOGNIZED.search(message):
+            flags = [word.partition("=")[0] for word in match[1].split() if word.startswith("-")]
+            yield from filter(None, (_near(flag, _flags(self)) for flag in flags))
+        elif match := _INVALID_CHOICE.search(message):
+            yield from filter(None, [_near(match[1], re.findall(r"'(.*?)'", match[2]))])
+
+
+def _near(word: str, known: Iterable[str]) -> str | None:
+    """`'--lerning-rate': did you mean '--learning-rate'?`, or None when nothing is near."""
+    near = difflib.get_close_matches(word, sorted(set(known)), n=3)
+    return f"{word!r}: did you mean {' or '.join(map(repr, near))}?" if near else None
+
+
+def _flags(parser: argparse.ArgumentParser) -> Iterator[str]:
+    for action in parser._actions:
+        yield from action.option_strings
+        if isinstance(action, argparse._SubParsersAction):
+            for child in action.choices.values():
+                yield from _flags(child)
+
+
+# --- running ------------------------------------------------------------------------------------------------------
+
+
+def main(commands: Commands, argv: Sequence[str] | None = None, prog: str = "python -m fg_config") -> int:
+    """Run one verb of one distribution and return the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help"):
+        print(overview(prog, commands.VERBS))  # noqa: T201  # this is the command line
+        return 0
+    verb, *rest = words
+    if verb not in commands.VERBS:
+        return unknown_verb(verb, commands.VERBS, prog)
+    return run_verb(commands, verb, rest, prog=f"{prog} {verb}")
+
+
+def overview(prog: str, verbs: Mapping[str, str]) -> str:
+    """The text of a bare `--help`."""
+    width = max(map(len, verbs))
+    lines = [f"  {verb:<{width}}  {text}" for verb, text in verbs.items()]
+    return "\n".join([f"usage: {prog} VERB …", "", "verbs:", *lines, "", f"`{prog} VERB --help` explains one verb."])
+
+
+def unknown_verb(verb: str, verbs: Mapping[str, str], prog: str) -> int:
+    """Say that there is no such verb."""
+    hint = nearest(verb, verbs, "verbs") or f"`{prog} --help` lists the verbs"
+    print(f"{prog}: unknown verb {verb!r}\n  help: {hint}", file=sys.stderr)  # noqa: T201  # this is the command line
+    return EXIT_PROBLEMS
+
+
+def run_verb(commands: Commands, verb: str, argv: Sequence[str], *, prog: str) -> int:
+    """Parse `argv` for `verb`, run it, and turn the errors a user can mend into one message and an exit code."""
+    try:
+        parser = CommandParser(prog=prog, description=commands.VERBS[verb])
+        commands.configure(verb, parser, argv)
+        code = commands.run(verb, parser.parse_args(argv))
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)  # noqa: T201  # this is the command line
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader (head, less) went away. Point stdout elsewhere, or the interpreter complains when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
+    except Exception as error:
+        code = getattr(error, "exit_code", None)
+        if not isinstance(code, int):
+            raise
+        print("\n".join([str(error), *getattr(error, "__notes__", ())]), file=sys.stderr)  # noqa: T201
+        return code
+
+
+# --- projects -----------------------------------------------------------------------------------------------------
+
+
+def add_project_options(parser: argparse.ArgumentParser) -> None:
+    """Add `-p`, `-t` and `--no-dyn`: which config of which project."""
+    parser.add_argument(
+        "-p", "--project-dir", default=".", metavar="DIR", help="project, or a directory inside it (default: .)"
+    )
+    parser.add_argument("-t", "--config-template", default="", metavar="NAME", help="config (default: the project's)")
+    parser.add_argument("--no-dyn", action="store_true", help="do not read the config's own flags")
+
+
+def add_dynamic_arguments(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
+    """Add the flags that the selected config declares in its target `dynamic_args`.
+
+    `argv` is searched for `-p`, `-t` and `--no-dyn`. With `--help` among the words a config that cannot be read is
+    no error: the help of the verb comes without the config's flags, and says why.
+    """
+    own = _own_words(argv)
+    selection, _ = _selection_parser().parse_known_args(own)
+    if selection.no_dyn:
+        return
+    try:
+        _add_flags(parser, _project(selection))
+    except Exception as error:
+        if not hasattr(error, "exit_code") or not {"-h", "--help"} & set(own):
+            raise
+        parser.epilog = f"The flags of the config are missing here, it cannot be read: {str(error).splitlines()[0]}"
+
+
+def selected_project(args: argparse.Namespace) -> Project:
+    """The project and config that `args` select; dynamic arguments that were given become template variables."""
+    variables = dynamic_arguments(args)
+    base: Project | None = getattr(args, "unchanged_project", None)
+    return base if base is not None and not variables else _project(args, variables)
+
+
+def dynamic_arguments(args: argparse.Namespace) -> dict[str, Any]:
+    """Name → value of the dynamic arguments that stood on the command line."""
+    names: Iterable[str] = getattr(args, "dynamic_names", ())
+    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+
+
+def _own_words(argv: Sequence[str]) -> list[str]:
+    """The words before `--`: what follows belongs to another program."""
+    words = list(argv)
+    return words[: words.index("--")] if "--" in words else words
+
+
+def _selection_parser() -> argparse.ArgumentParser:
+    parser = CommandParser(add_help=False)
+    add_project_options(parser)
+    return parser
+
+
+def _add_flags(parser: argparse.ArgumentParser, project: Project) -> None:
+    from fg_config.dynamic_args import parse_dynamic_args
+
+    arguments = parse_dynamic_args(project.graph, reserved=set(_flags(parser)))
+    group = parser.add_argument_group(f"flags of {project.config_name}")
+    for argument in arguments:
+        group.add_argument(*argument.names, **argument.argparse_kwargs())
+    parser.set_defaults(unchanged_project=project, dynamic_names=tuple(argument.dest for argument in arguments))
+
+
+def _project(args: argparse.Namespace, variables: Mapping[str, Any] | None = None) -> Project:
+    from fg_config.project import Project, find_project_dir  # imported here: jinja2 and yaml are not for --help
+
+    return Project(args.config_template, find_project_dir(Path(args.project_dir)), **(variables or {}))

@@ -1,0 +1,115 @@
+"""How a command line ends: exit codes, messages instead of tracebacks, pipes and Ctrl-C, in real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+PROBE = """\
+import sys
+VERBS = {"sleep": "wait", "fail": "raise", "flood": "print much", "bug": "a fault of ours"}
+class Mistake(ValueError):
+    exit_code = 2
+def configure(verb, parser, argv):
+    parser.add_argument("--many", type=int, default=100000)
+    actions = parser.add_subparsers(dest="action")
+    actions.add_parser("now").add_argument("--quickly")
+def run(verb, args):
+    if verb == "fail":
+        raise Mistake("the value 3 is wrong; use 4")
+    if verb == "bug":
+        raise RuntimeError("a fault of ours")
+    if verb == "flood":
+        for number in range(args.many):
+            print(number)
+    if verb == "sleep":
+        print("ready", flush=True)
+        sys.stdin.read()
+    return 5
+"""
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> list[str]:
+    (tmp_path / "probe.py").write_text(PROBE)
+    start = "import probe, sys; from fg_config.command_line import main; sys.exit(main(probe, prog='probe'))"
+    return [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {start}"]
+
+
+def run(command: list[str], *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*command, *words], capture_output=True, text=True, timeout=60)
+
+
+def test_the_exit_code_of_the_verb_is_the_exit_code(command):
+    assert run(command, "flood", "--many", "1").returncode == 5
+
+
+def test_a_mistake_of_the_user_is_one_message(command):
+    done = run(command, "fail")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "the value 3 is wrong; use 4\n")
+
+
+def test_a_fault_of_ours_keeps_its_traceback(command):
+    done = run(command, "bug")
+    assert done.returncode == 1 and "Traceback" in done.stderr
+
+
+def test_a_reader_that_goes_away_is_no_error(command):
+    process = subprocess.Popen([*command, "flood"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout.readline() == "0\n"
+    process.stdout.close()
+    assert process.wait(60) == 141
+    assert process.stderr.read() == ""
+    process.stderr.close()
+
+
+def test_ctrl_c_ends_in_one_line(command):
+    process = subprocess.Popen(
+        [*command, "sleep"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+        assert (process.returncode, stderr) == (130, "interrupted\n")
+    finally:
+        process.kill()
+
+
+def test_help_verbs_and_unknown_verbs(command):
+    assert "sleep  wait" in run(command).stdout == run(command, "--help").stdout
+    done = run(command, "flod")
+    assert done.returncode == 1 and "unknown verb 'flod'" in done.stderr and "'flood'" in done.stderr
+
+
+def test_flags_of_sub_verbs_are_suggested(command):
+    done = run(command, "flood", "now", "--quikly", "1")
+    assert done.returncode == 2 and "did you mean '--quickly'?" in done.stderr
+    done = run(command, "flood", "nov")
+    assert done.returncode == 2 and "did you mean 'now'?" in done.stderr
+
+
+def test_the_command_line_imports_neither_jinja_nor_yaml():
+    code = """
+        import sys
+        sys.modules["fg_config"] = type(sys)("fg_config")  # the package itself reads configs; its command line need not
+        sys.modules["fg_config"].__path__ = [PATH]
+        import fg_config.command_line, fg_config.commands
+        print([name for name in ("jinja2", "yaml", "torch") if name in sys.modules])
+    """
+    import fg_config
+
+    code = textwrap.dedent(code).replace("PATH", repr(os.fspath(Path(fg_config.__file__).parent)))
+    assert run([sys.executable, "-c", code]).stdout == "[]\n"
+
+
+def test_python_m_fg_config(tmp_path):
+    done = run([sys.executable, "-m", "fg_config"])
+    assert done.returncode == 0 and "usage: python -m fg_config VERB" in done.stdout
