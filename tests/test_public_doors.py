@@ -6,6 +6,7 @@ import pytest
 
 from tools.checks.public_names import check_light_imports, check_public_names
 from tools.checks.readme import HEADING, check_change_table
+from tools.workspace import load_workspace
 
 DOOR = '__all__ = [\n    "first",\n    "second",\n]\nfirst = 1\nsecond = 2\n'
 PAGE = "# ab-low\n\n## Public names\n\n- `first`: one\n- `second(n)`: two\n\n## Other\n\n- `third`: not a public name\n"
@@ -58,6 +59,10 @@ def change_table(workspace, *rows):
     text = "\n".join([f"## {HEADING}", "", "| change | distribution | files | test |", "| - | - | - | - |", *rows])
     (workspace.root / "README.md").write_text(text + "\n")
     return check_change_table(workspace)
+
+
+def test_table_of_this_repository_leads_somewhere():
+    assert check_change_table(load_workspace()) == []
 
 
 def test_row_that_leads_somewhere_passes(repository):

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from tools.environment import require_complete_environment
 from tools.isolation import isolated_python
-from tools.workspace import Distribution, Workspace, load_arrows, load_workspace
+from tools.workspace import Distribution, Workspace, counted, load_arrows, load_workspace
 
 _REPOSITORY = "repository"
 _PROGRESS_SECONDS = 15.0
@@ -58,7 +58,7 @@ def all_suites(workspace: Workspace) -> list[Suite]:
     suites = [Suite(name=_REPOSITORY, paths=(workspace.root / "tests",))]
     by_weight = sorted(workspace.distributions, key=lambda each: -len(workspace.visible(each.name)))
     suites += [Suite(name=each.name, paths=(each.folder / "tests",), distribution=each) for each in by_weight]
-    return [suite for suite in suites if suite.paths[0].is_dir()]
+    return suites
 
 
 def select(suites: Sequence[Suite], words: Sequence[str], root: Path) -> list[Suite]:
@@ -215,7 +215,7 @@ def _summarise(results: Sequence[Result], seconds: float) -> int:
             totals[key] = totals.get(key, 0) + number
     failed = [result.suite.name for result in results if result.exit_code]
     verdict = f"FAILED: {', '.join(failed)}" if failed else "all suites passed"
-    print(f"{len(results)} suites, {_describe(totals)} in {seconds:.0f} s: {verdict}", flush=True)
+    print(f"{counted(len(results), 'suite')}, {_describe(totals)} in {seconds:.0f} s: {verdict}", flush=True)
     return 1 if failed else 0
 
 
@@ -230,7 +230,7 @@ def main(argv: Sequence[str]) -> int:
     words, pytest_arguments = split_arguments(argv)
     suites = select(all_suites(workspace), words, workspace.root)
     jobs = min(2, os.cpu_count() or 1, len(suites))
-    print(f"{len(suites)} suites, {jobs} at a time: {', '.join(suite.name for suite in suites)}", flush=True)
+    print(f"{counted(len(suites), 'suite')}, {jobs} at a time: {', '.join(suite.name for suite in suites)}", flush=True)
     with tempfile.TemporaryDirectory(prefix="forgather-test-") as scratch:
         runner = Runner(workspace, Path(scratch), pytest_arguments)
         alone = len(suites) == 1

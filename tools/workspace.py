@@ -101,8 +101,13 @@ class Workspace:
         pages = [self.root / "README.md", *(self.root / "docs").rglob("*.md")]
         for distribution in self.distributions:
             pages += [distribution.folder / "README.md", distribution.folder / "CHANGELOG.md"]
-        pages += [*(self.root / "examples").rglob("README.md")]
-        return sorted(page for page in pages if page.is_file())
+        pages += (self.root / "examples").rglob("README.md")
+        return sorted(page for page in pages if page.is_file() and "output_models" not in page.parts)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 suite`, `2 suites`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 @cache

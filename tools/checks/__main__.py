@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from tools.checks import Check, arrows, links, public_names, ranges, ratchets, readme, snippets, style, third_party
 from tools.environment import require_complete_environment
-from tools.workspace import Workspace, load_workspace
+from tools.workspace import Workspace, counted, load_workspace
 
 CHECKS: dict[str, Check] = {
     "format": style.check_format,
@@ -35,7 +35,7 @@ def run_checks(checks: dict[str, Check], workspace: Workspace) -> int:
         findings = check(workspace)
         seconds = time.monotonic() - started
         state = (
-            f"FAIL {name:14}{seconds:5.1f} s  {len(findings)} findings"
+            f"FAIL {name:14}{seconds:5.1f} s  {counted(len(findings), 'finding')}"
             if findings
             else f"ok   {name:14}{seconds:5.1f} s"
         )
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.update:
         ratchets.update(workspace)
     failed = run_checks({name: CHECKS[name] for name in arguments.names or CHECKS}, workspace)
-    print(f"{failed} checks failed" if failed else "all checks passed")
+    print(f"{counted(failed, 'check')} failed" if failed else "all checks passed")
     return 1 if failed else 0
 
 
