@@ -32,6 +32,8 @@ def run_checks(checks: dict[str, Check], workspace: Workspace) -> int:
     failed = 0
     for name, check in checks.items():
         started = time.monotonic()
+        if sys.stdout.isatty():
+            print(f"…    {name}", end="\r", flush=True)
         findings = check(workspace)
         seconds = time.monotonic() - started
         state = (
