@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from fg_trainers import Trainer, TrainerCallback, TrainingArguments
 from fg_trainers.callbacks.base import EVENTS, CallbackList
 from fg_trainers.errors import ArgumentsError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from fg_trainers.data.collate import DataCollatorForCausalLM
 from fg_trainers.data.loader import UpdateLoader
 from fg_trainers.data.sources import as_stream

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional as F
+
 from fg_trainers import Trainer, TrainerCallback, TrainingArguments
 from fg_trainers.data.sources import as_stream
-from torch.nn import functional as F
 
 STEPS, BATCH, ACCUMULATION, RATE, CLIP, WARMUP = 50, 4, 2, 1e-2, 0.5, 5
 

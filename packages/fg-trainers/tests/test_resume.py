@@ -7,6 +7,7 @@ import signal
 
 import pytest
 import torch
+
 from fg_trainers import JsonLogger, Trainer, TrainerCallback, TrainingArguments
 from fg_trainers.callbacks.json_logger import read_records
 from fg_trainers.errors import ResumeError

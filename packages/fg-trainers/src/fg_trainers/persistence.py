@@ -73,9 +73,15 @@ def load_checkpoint(store: CheckpointStore, ref: CheckpointRef, components: Sequ
 
 
 def write_model_directory(output_dir: Path, model: nn.Module, processing_class: Any) -> None:
-    """Write config, generation config and tokenizer where `from_pretrained(output_dir)` looks for them."""
+    """Write config, generation config and tokenizer where `from_pretrained(output_dir)` looks for them.
+
+    A model that carries its own source (its config has an `auto_map`) has written its directory itself.
+    """
+    config = getattr(model, "config", None)
+    if getattr(config, "auto_map", None) and (output_dir / "config.json").exists():
+        return
     output_dir.mkdir(parents=True, exist_ok=True)
-    for item in (getattr(model, "config", None), getattr(model, "generation_config", None), processing_class):
+    for item in (config, getattr(model, "generation_config", None), processing_class):
         if hasattr(item, "save_pretrained"):
             item.save_pretrained(output_dir)
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import MutableMapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from fg_trainers.arguments import TrainingArguments
 from fg_trainers.callbacks.base import TrainerCallback
+from fg_trainers.data.tokenize import TokenizeText
 from fg_trainers.state import TrainerControl, TrainerState
 
-
-class CharacterRate(Protocol):
-    """A dataset that knows how many characters of its text stand behind one token."""
-
-    def characters_per_token(self) -> float: ...
+if TYPE_CHECKING:
+    from fg_data_server import RowSource
 
 
 class BitsPerCharacter(TrainerCallback):
@@ -22,10 +20,16 @@ class BitsPerCharacter(TrainerCallback):
 
     Put it before the callbacks that show or record metrics. Every token of a document counts, its EOS too; the mean
     loss stands in for the few tokens that begin a sequence and are never predicted.
+
+    Args:
+        rows: the held-out documents, one per row.
+        tokenizer: the tokenizer the evaluation set is encoded with.
+        feature: the column with the text.
     """
 
-    def __init__(self, dataset: CharacterRate) -> None:
-        self._dataset = dataset
+    def __init__(self, rows: RowSource, tokenizer: Any, feature: str = "text") -> None:
+        self._rows = rows
+        self._tokenize = TokenizeText(tokenizer, feature)
         self._rate: float | None = None
 
     def on_evaluate(
@@ -38,5 +42,5 @@ class BitsPerCharacter(TrainerCallback):
         **context: Any,
     ) -> None:
         if self._rate is None:
-            self._rate = self._dataset.characters_per_token()
+            self._rate = self._tokenize.characters_per_token(self._rows)
         metrics["bits_per_char"] = metrics["eval_loss"] / math.log(2) / self._rate

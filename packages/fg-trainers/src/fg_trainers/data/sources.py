@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
-from fg_data_server import Order, RowBatch, SampleStream
 from numpy.typing import NDArray
 
+from fg_data_server import Order, RowBatch, SampleStream
 from fg_trainers.errors import DatasetError
 from fg_trainers.interfaces import SampleSource
 
@@ -50,9 +50,7 @@ def as_stream(dataset: SampleSource | Sequence[Any], *, seed: int | None) -> Sam
         )
     source = TokenSource(cast(Sequence[Any], dataset))
     order = Order(algo="sequential", seed=0) if seed is None else Order(algo="feistel-v1", seed=max(0, seed))
-    return SampleStream(
-        source, encode=_input_ids, encode_id=ENCODING, order=order, sequence_length=None, packing=None
-    )
+    return SampleStream(source, encode=_input_ids, encode_id=ENCODING, order=order, sequence_length=None, packing=None)
 
 
 def _input_ids(batch: RowBatch) -> list[NDArray[np.int64]]:

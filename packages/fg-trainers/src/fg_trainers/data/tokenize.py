@@ -34,7 +34,7 @@ class TokenizeText:
 
     def __call__(self, batch: RowBatch) -> list[NDArray[np.int64]]:
         texts = list(batch.column(self._feature))
-        encoded = self._tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
+        encoded = self._tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else []
         return [np.array([*self._head, *ids, *self._tail], dtype=np.int64) for ids in encoded]
 
     def characters_per_token(self, source: RowSource) -> float:

@@ -1,0 +1,213 @@
+"""The main job, from text to a model you talk to: `hatch run demo`, or `python demo.py`.
+
+Every claim that is printed is checked; a claim that does not hold ends the demo with exit code 1.
+
+1. Take the text from an installed package and train `v1.yaml` on it.
+2. Start the same training again elsewhere, kill it without warning, resume it, and compare what both logged.
+3. Load the result with transformers alone, in a process that cannot import Forgather.
+4. Serve it, and talk to it with the official OpenAI client.
+5. Plot the losses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import demo_checks
+import prepare_data
+
+PROJECT = Path(__file__).resolve().parent
+MODELS = PROJECT / "output_models"
+STEPS = 600
+BITS_PER_CHARACTER = 2.1
+"""Held-out bits per character that `STEPS` updates reached, plus 5 %."""
+
+
+def main() -> None:
+    """Run the whole demo."""
+    args = arguments()
+    began = time.perf_counter()
+    MODELS.mkdir(exist_ok=True)
+
+    title("The text")
+    prepare_data.main()
+    print(f"{prepare_data.TARGET.relative_to(PROJECT)}: the King James text, one chapter per line, public domain,")
+    print(f"taken from the installed package {prepare_data.PACKAGE}. Every 40th chapter is held out.")
+
+    title(f"Training: {args.steps} updates of 1024 tokens")
+    model = fresh(MODELS / "tiny_llama")
+    seconds = train(model, args.steps)
+    check_learning(model, args.steps, seconds)
+
+    title("Nothing is lost: a second run is killed without warning, and resumed")
+    kill_and_resume(model, fresh(MODELS / "tiny_llama_killed"), args.steps)
+
+    title("The result is a plain model directory")
+    demo_checks.same_logits_without_forgather(model)
+    demo_checks.cache_changes_nothing(model)
+
+    title("Talk to it")
+    with server(model) as (url, token):
+        demo_checks.chat(url, token)
+
+    plot(model)
+    title(f"Done in {time.perf_counter() - began:.0f} s. Where to go from here")
+    print(f"  forgather inf server -m {shown(model)}               # serve it; then `forgather inf client` to chat")
+    print(f"  forgather -p {shown(PROJECT)} -t v2.yaml train       # the same model with another optimizer")
+    print(f"  forgather -p {shown(PROJECT)} pp                     # the config that all of this was")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=STEPS, help=f"updates of the training (default {STEPS})")
+    return parser.parse_args()
+
+
+# --- training ----------------------------------------------------------------------------------------------------------
+
+
+def train_command(output_dir: Path, steps: int) -> list[str]:
+    """What `forgather -p … train …` runs, spelt so that it needs nothing on the PATH."""
+    verb = [sys.executable, "-m", "fg_cli", "-p", str(PROJECT), "-t", "v1.yaml", "train"]
+    return [*verb, "--output-dir", str(output_dir), "--max-steps", str(steps), "--save-steps", str(max(1, steps // 12))]
+
+
+def train(output_dir: Path, steps: int) -> float:
+    """Train to the end; returns seconds of wall clock."""
+    began = time.perf_counter()
+    subprocess.run(train_command(output_dir, steps), check=True)
+    return time.perf_counter() - began
+
+
+def kill_and_resume(reference: Path, output_dir: Path, steps: int) -> None:
+    """SIGKILL a repetition of the training between two saves, resume it, stop it by Ctrl-C, compare with `reference`."""
+    save_every = max(1, steps // 12)
+    process = subprocess.Popen(train_command(output_dir, steps))
+    wait_for_record(output_dir, save_every + save_every // 2, process)
+    process.kill()
+    process.wait()
+    claim(process.returncode == -signal.SIGKILL, f"killed between two saves, at step {last_step(output_dir)} or later")
+
+    process = subprocess.Popen(train_command(output_dir, steps))
+    wait_for_record(output_dir, 2 * save_every + 1, process)
+    process.send_signal(signal.SIGINT)
+    process.wait()
+    claim(process.returncode == 128 + signal.SIGINT, "resumed, and stopped by one Ctrl-C after saving")
+
+    expected = {record["global_step"]: comparable(record) for record in records(reference)}
+    seen = [(record["global_step"], comparable(record)) for record in records(output_dir)]
+    equal = sum(1 for step, values in seen if values == expected[step])
+    claim(equal == len(seen) > 2, f"{equal} of {len(seen)} records equal those of the run never killed, bit for bit")
+
+
+def wait_for_record(output_dir: Path, step: int, process: subprocess.Popen[bytes]) -> None:
+    """Until the run has logged `step`, as its log shows."""
+    while last_step(output_dir) < step:
+        if process.poll() is not None:
+            sys.exit(f"the training ended with exit code {process.returncode} before step {step}")
+        time.sleep(0.05)
+
+
+def records(output_dir: Path) -> list[dict[str, Any]]:
+    """What the newest run in `output_dir` logged: training losses, without evaluations."""
+    logs = sorted(output_dir.glob("runs/*/trainer_logs.jsonl"))
+    lines = logs[-1].read_text().splitlines() if logs else []
+    return [record for line in lines if "loss" in (record := json.loads(line))]
+
+
+def evaluations(output_dir: Path) -> list[dict[str, Any]]:
+    (log,) = output_dir.glob("runs/*/trainer_logs.jsonl")
+    return [record for line in log.read_text().splitlines() if "eval_loss" in (record := json.loads(line))]
+
+
+def last_step(output_dir: Path) -> int:
+    return max((record["global_step"] for record in records(output_dir)), default=0)
+
+
+def comparable(record: dict[str, Any]) -> tuple[Any, ...]:
+    """The numbers of a record that depend on the mathematics and not on the clock."""
+    return tuple(record[key] for key in ("loss", "grad_norm", "max_grad_norm", "tokens", "epoch"))
+
+
+def check_learning(output_dir: Path, steps: int, seconds: float) -> None:
+    first, last = evaluations(output_dir)[0], evaluations(output_dir)[-1]
+    print(f"{seconds:.0f} s of wall clock, {records(output_dir)[-1]['tok_per_sec']:,} tokens/s at the end")
+    claim(last["bits_per_char"] < first["bits_per_char"], f"held out: {last['bits_per_char']:.3f} bits per character")
+    if steps >= STEPS:
+        claim(last["bits_per_char"] <= BITS_PER_CHARACTER, f"at or below the {BITS_PER_CHARACTER} this demo must reach")
+
+
+# --- serving -----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def server(model: Path) -> Iterator[tuple[str, str]]:
+    """`forgather inf server -c -m MODEL` on a free port; yields its URL and token."""
+    command = [sys.executable, "-m", "fg_cli", "inf", "server", "-c", "-m", str(model), "-p", "0", "--device", "cpu"]
+    token_file = MODELS / "demo.token"
+    token_file.touch(mode=0o600)
+    process = subprocess.Popen([*command, "--auth-token-file", str(token_file)], stdout=subprocess.PIPE, text=True)
+    try:
+        url = demo_checks.url_of(process)
+        yield url, token_file.read_text().strip()
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=30)
+        token_file.unlink()
+
+
+# --- telling -----------------------------------------------------------------------------------------------------------
+
+
+def plot(output_dir: Path) -> None:
+    """Losses over tokens, as a picture beside the model."""
+    os.environ.setdefault("MPLBACKEND", "agg")
+    from matplotlib import pyplot
+
+    training, held_out = records(output_dir), evaluations(output_dir)
+    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
+    axes.plot([r["global_step"] for r in training], [r["loss"] for r in training], label="training", color="tab:blue")
+    axes.plot(
+        [r["global_step"] for r in held_out], [r["eval_loss"] for r in held_out], "o-", label="held out", color="k"
+    )
+    axes.set(xlabel="updates of 1024 tokens", ylabel="loss (nats per token)", title="Tiny Llama on the King James text")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(output_dir / "loss.png", dpi=120)
+    print(f"\nplot: {shown(output_dir / 'loss.png')}")
+
+
+def title(text: str) -> None:
+    print(f"\n=== {text} ===", flush=True)
+
+
+def claim(holds: bool, text: str) -> None:
+    """Print a claim that holds; end the demo at one that does not."""
+    demo_checks.claim(holds, text)
+
+
+def shown(path: Path) -> str:
+    """A path as one types it from here."""
+    return os.path.relpath(path)
+
+
+def fresh(directory: Path) -> Path:
+    """An output directory of an earlier demo is removed: the demo shows a whole run."""
+    if directory.exists():
+        shutil.rmtree(directory)
+    return directory
+
+
+if __name__ == "__main__":
+    main()
