@@ -46,6 +46,11 @@ def test_text_that_only_mentions_a_suppression_is_none(repository):
     assert check_ratchets(repository(ab_low=([], 'x = "# type: ignore"\n'))) == []
 
 
+def test_cleaning_up_before_raising_again_is_no_broad_except(repository):
+    source = "try:\n    x = 1\nexcept BaseException:\n    x = 2\n    raise\n"
+    assert check_ratchets(repository(ab_low=([], source))) == []
+
+
 def test_docstring_does_not_make_a_function_long(repository):
     source = 'def f():\n    """A\n' + "    text\n" * 70 + '    """\n    return 1\n'
     _, function_lines = measure(repository(ab_low=([], source)))
