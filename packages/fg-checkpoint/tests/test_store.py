@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
@@ -24,6 +24,7 @@ from fg_checkpoint import (
     SharingPattern,
     StateComponent,
     Validation,
+    directory,
 )
 
 
@@ -265,30 +266,24 @@ def test_leftovers_of_killed_saves_are_removed_and_similar_names_are_not(tmp_pat
 
 
 def test_a_second_writer_is_refused(tmp_path):
-    inside, release = threading.Event(), threading.Event()
+    store = CheckpointStore(tmp_path)
+    with directory.exclusive(tmp_path), pytest.raises(SaveError, match="another process is saving into"):
+        store.save(1, [component("thing", Holder(1))])
+    assert store.save(1, [component("thing", Holder(1))]).wait().step == 1
 
-    class Slow(Holder):
-        def state_dict(self):
-            return {"x": 1}
 
-    first, second = CheckpointStore(tmp_path), CheckpointStore(tmp_path)
-    from fg_checkpoint import directory
-
-    def hold():
-        with directory.exclusive(tmp_path):
-            inside.set()
-            release.wait(30)
-
-    holder = threading.Thread(target=hold)
-    holder.start()
+def test_a_worker_that_was_forked_during_a_save_does_not_keep_the_lock(tmp_path):
+    reader, writer = os.pipe()
+    with directory.exclusive(tmp_path):
+        worker = os.fork()
+        if worker == 0:
+            os.read(reader, 1)  # lives, with the inherited descriptor, until the test is over
+            os._exit(0)
     try:
-        assert inside.wait(30)
-        with pytest.raises(SaveError, match="another process is saving into"):
-            second.save(1, [component("thing", Slow())])
+        assert CheckpointStore(tmp_path).save(1, [component("thing", Holder(1))]).wait().step == 1
     finally:
-        release.set()
-        holder.join()
-    assert first.save(1, [component("thing", Slow())]).wait().step == 1
+        os.write(writer, b"x")
+        os.waitpid(worker, 0)
 
 
 def test_missing_and_skipped_components(tmp_path, caplog):

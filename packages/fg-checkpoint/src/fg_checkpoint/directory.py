@@ -104,15 +104,17 @@ def delete(checkpoint: Path) -> None:
     shutil.rmtree(temporary)
 
 
-def remove_leftovers(root: Path) -> None:
-    """Delete what killed saves left in `root`. The caller holds the lock."""
-    kept = set(committed_directories(root).values())
+def clear_up(root: Path) -> None:
+    """Delete what killed saves left in `root`, and finish what they had begun. The caller holds the lock."""
+    committed = set(committed_directories(root).values())
     for path in list(root.iterdir()):
         if _TEMPORARY.fullmatch(path.name):
             logger.info("removing %s, left by a save that was killed", path)
             shutil.rmtree(path)
-        elif _COMMITTED.fullmatch(path.name) and ".replaced-" in path.name and path not in kept:
-            delete(path)
+        elif path in committed and ".replaced-" in path.name:
+            path.rename(root / path.name.partition(".")[0])  # killed between two renames: the old one is still it
+        elif _COMMITTED.fullmatch(path.name) and path not in committed and (path / FILE_NAME).is_file():
+            delete(path)  # killed after them: it has been replaced
 
 
 def _lock(descriptor: int, root: Path) -> bool:

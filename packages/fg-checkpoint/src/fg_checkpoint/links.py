@@ -32,6 +32,8 @@ def link_weights(ref: CheckpointRef, place: Path) -> None:
     """
     place.mkdir(parents=True, exist_ok=True)
     last = ref.path.with_name(LAST)
+    for unfinished in last.parent.glob(f".{LAST}.*.tmp"):  # of a process that was killed while it switched the link
+        unfinished.unlink()
     atomic_symlink(last, ref.path.name)
     below = Path(os.path.relpath(last.parent.resolve(), place.resolve()), LAST)
     names = weight_files(ref)

@@ -60,7 +60,7 @@ def _begin(request: SaveRequest, ranks: Ranks, cleanup: ExitStack) -> str:
         return ""
     request.root.mkdir(parents=True, exist_ok=True)
     if cleanup.enter_context(directory.exclusive(request.root)):
-        directory.remove_leftovers(request.root)
+        directory.clear_up(request.root)
     temporary = directory.new_temporary(request.root, request.step)
     cleanup.callback(shutil.rmtree, temporary, ignore_errors=True)  # nothing is there any more after the commit
     return temporary.name
