@@ -14,10 +14,12 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from fg_checkpoint import CheckpointStore, SharingPattern, StateComponent
 from fg_models import (
     ModelDirectoryError,
     OutputOfAnotherModelError,
     SourceError,
+    blocks_directory,
     collect_source,
     construct_model,
     load_model,
@@ -190,12 +192,12 @@ def test_ranks_that_build_at_once_agree(build_targets, tmp_path):
 
 def test_a_missing_block_is_named_with_its_importer_and_a_near_match():
     with pytest.raises(SourceError, match=r"model\.py:1 imports \.rotari.*did you mean rotary"):
-        collect_source("from .rotari import x\n", file_name="model.py", searchpath=[_blocks()])
+        collect_source("from .rotari import x\n", file_name="model.py", searchpath=[blocks_directory()])
 
 
 def test_imports_from_outside_the_directory_are_refused():
     with pytest.raises(SourceError, match=r"model\.py:2 imports outside"):
-        collect_source("\nfrom ..rotary import x\n", file_name="model.py", searchpath=[_blocks()])
+        collect_source("\nfrom ..rotary import x\n", file_name="model.py", searchpath=[blocks_directory()])
 
 
 def test_values_that_json_cannot_hold_are_refused(built):
@@ -251,7 +253,22 @@ def test_no_checkpoint_is_an_error_and_a_path_is_taken_as_it_is(tmp_path):
         resolve_checkpoint(tmp_path, tmp_path / "missing")
 
 
-def _blocks():
-    from fg_models import blocks_directory
+def test_the_newest_checkpoint_that_verifies_is_resolved_and_loads(built):
+    directory, model = built()
+    extra = [path for path in directory.iterdir() if path.is_file() and not path.name.startswith(".")]
+    store = CheckpointStore(directory / "checkpoints")
+    component = StateComponent(key="model", stateful=model, pattern=SharingPattern.REPLICATED)
+    for step in (3, 5):
+        with torch.no_grad():
+            model.lm_head.weight.fill_(step)
+        store.save(step, [component], extra_files=extra)
+    newest = resolve_checkpoint(directory)
+    assert newest.name == "checkpoint-5"
 
-    return blocks_directory()
+    with (newest / "model.safetensors").open("r+b") as stream:
+        stream.seek(-1, os.SEEK_END)
+        stream.write(b"\xff")
+    intact = resolve_checkpoint(directory)
+    assert intact.name == "checkpoint-3"
+    loaded, _ = load_model(intact)
+    assert torch.equal(loaded.lm_head.weight, torch.full((300, 64), 3.0))

@@ -34,6 +34,15 @@ def test_meta_construction_equals_direct_construction(build_targets, tmp_path, t
     assert torch.equal(materialized.eval()(ids).logits, direct.eval()(ids).logits)
 
 
+def test_the_config_gives_trainers_a_function_that_builds_on_the_meta_device(build_targets, tmp_path):
+    targets = build_targets(tmp_path / "m", "model_init", "pretrained_config")
+    with torch.device("meta"):
+        meta = targets["model_init"]()
+    assert {parameter.device.type for parameter in meta.parameters()} == {"meta"}
+    torch.manual_seed(5)
+    assert_same_weights(materialize(meta, seed=5), construct_model(targets["pretrained_config"]))
+
+
 def test_materializing_leaves_the_random_generators_alone(build_targets, tmp_path):
     meta = construct_model(build_targets(tmp_path / "m", "pretrained_config")["pretrained_config"], device="meta")
     torch.manual_seed(9)

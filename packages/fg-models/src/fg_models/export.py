@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,11 +56,14 @@ def write_model_source(
     """
     directory = Path(output_dir).resolve()
     files = collect_source(source, file_name=file_name, searchpath=[*searchpath, blocks_directory()])
-    digest = _inputs_digest(files, config, config_class, model_class, tokenizer)
+    inputs = _Inputs(
+        source=files, config=config, config_class=config_class, model_class=model_class, tokenizer=tokenizer
+    )
+    digest = inputs.digest()
     with locked(directory):
         if not _up_to_date(directory, digest):
             _refuse_other_weights(directory, digest)
-            _write(directory, files, config, config_class, model_class, tokenizer, digest)
+            _write(directory, inputs, digest)
     return read_config(directory)
 
 
@@ -73,27 +77,35 @@ def read_config(model_dir: str | Path) -> PreTrainedConfig:
     return getattr(import_source(directory, module, record["hash"]), name).from_json_file(directory / "config.json")
 
 
-def _inputs_digest(
-    files: ModelSource,
-    config: Mapping[str, Any],
-    config_class: str,
-    model_class: str,
-    tokenizer: PreTrainedTokenizerBase | None,
-) -> str:
-    inputs = {
-        "format": RECORD_FORMAT,
-        "main": files.main,
-        "files": files.digests(),
-        "config": config,
-        "classes": [config_class, model_class],
-        # The vocabulary, not the files: their layout varies with the version of transformers.
-        "vocabulary": sorted(tokenizer.get_vocab().items()) if tokenizer else None,
-    }
-    try:
-        text = json.dumps(inputs, sort_keys=True)
-    except TypeError as error:
-        raise SourceError(f"the model's config must be plain data that JSON can hold: {error}") from error
-    return hashlib.sha256(text.encode()).hexdigest()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Inputs:
+    """Everything that decides what is in a model directory."""
+
+    source: ModelSource
+    config: Mapping[str, Any]
+    config_class: str
+    model_class: str
+    tokenizer: PreTrainedTokenizerBase | None
+
+    @property
+    def module(self) -> str:
+        return Path(self.source.main).stem
+
+    def digest(self) -> str:
+        """SHA-256 of the inputs. Of the tokenizer only the vocabulary counts: its files vary with transformers."""
+        inputs = {
+            "format": RECORD_FORMAT,
+            "main": self.source.main,
+            "files": self.source.digests(),
+            "config": self.config,
+            "classes": [self.config_class, self.model_class],
+            "vocabulary": sorted(self.tokenizer.get_vocab().items()) if self.tokenizer else None,
+        }
+        try:
+            text = json.dumps(inputs, sort_keys=True)
+        except TypeError as error:
+            raise SourceError(f"the model's config must be plain data that JSON can hold: {error}") from error
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _up_to_date(directory: Path, digest: str) -> bool:
@@ -123,43 +135,39 @@ def _refuse_other_weights(directory: Path, digest: str) -> None:
     )
 
 
-def _write(
-    directory: Path,
-    files: ModelSource,
-    config: Mapping[str, Any],
-    config_class: str,
-    model_class: str,
-    tokenizer: PreTrainedTokenizerBase | None,
-    digest: str,
-) -> None:
+def _write(directory: Path, inputs: _Inputs, digest: str) -> None:
     old = _read_record(directory)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / RECORD).unlink(missing_ok=True)  # without a record a half-written directory is written again
-    for name in set(old["files"] if old else ()) - set(files.files):
+    for name in set(old["files"] if old else ()) - set(inputs.source.files):
         (directory / name).unlink(missing_ok=True)
-    for name, text in files.files.items():
+    for name, text in inputs.source.files.items():
         atomic_write(directory / name, text)
-    if tokenizer is not None:
-        tokenizer.save_pretrained(str(directory))
+    if inputs.tokenizer is not None:
+        inputs.tokenizer.save_pretrained(str(directory))
+    _write_configs(directory, inputs, digest)
 
-    stem = Path(files.main).stem
-    _write_configs(directory, stem, config, config_class, model_class, digest)
-    written = files.digests() | {"config.json": _file_digest(directory / "config.json")}
-    record = {"format": RECORD_FORMAT, "hash": digest, "config_class": f"{stem}.{config_class}", "files": written}
+    record = {
+        "format": RECORD_FORMAT,
+        "hash": digest,
+        "config_class": f"{inputs.module}.{inputs.config_class}",
+        "files": inputs.source.digests() | {"config.json": _file_digest(directory / "config.json")},
+    }
     atomic_write(directory / RECORD, json.dumps(record, indent=2) + "\n")
     logger.info("wrote model source %s to %s", digest[:12], directory)
 
 
-def _write_configs(
-    directory: Path, stem: str, config: Mapping[str, Any], config_class: str, model_class: str, digest: str
-) -> None:
+def _write_configs(directory: Path, inputs: _Inputs, digest: str) -> None:
     from transformers import GenerationConfig
 
-    auto_map = {"AutoConfig": f"{stem}.{config_class}", "AutoModelForCausalLM": f"{stem}.{model_class}"}
-    make_config = getattr(import_source(directory, stem, digest), config_class)
-    written = make_config(**config, auto_map=auto_map, architectures=[model_class])
-    atomic_write(directory / "config.json", written.to_json_string())
-    token_ids = {key: getattr(written, key, None) for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    auto_map = {
+        "AutoConfig": f"{inputs.module}.{inputs.config_class}",
+        "AutoModelForCausalLM": f"{inputs.module}.{inputs.model_class}",
+    }
+    config_class = getattr(import_source(directory, inputs.module, digest), inputs.config_class)
+    config = config_class(**inputs.config, auto_map=auto_map, architectures=[inputs.model_class])
+    atomic_write(directory / "config.json", config.to_json_string())
+    token_ids = {key: getattr(config, key) for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
     atomic_write(directory / "generation_config.json", GenerationConfig(**token_ids).to_json_string())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ def construct_model(
     arguments: dict[str, Any] = {"dtype": _dtype(dtype) or torch.float32}
     if attn_implementation is not None:
         arguments["attn_implementation"] = attn_implementation
-    with torch.device(device if device is not None else torch.get_default_device()):
+    with nullcontext() if device is None else torch.device(device):
         own_class = _own_model_class(config)
         if own_class is not None:
             return own_class._from_config(config, **arguments)
@@ -95,7 +96,8 @@ def load_model(
     model = AutoModelForCausalLM.from_pretrained(str(directory), dtype=stored_or_given, **options)
     if tokenizer is None:
         raise ModelDirectoryError(f"transformers finds no tokenizer in {directory}")
-    return torch.nn.Module.to(model, torch.device(device)).eval(), tokenizer
+    model.to(torch.device(device))
+    return model.eval(), tokenizer
 
 
 def resolve_checkpoint(model_dir: str | Path, checkpoint: str | Path = "latest") -> Path:

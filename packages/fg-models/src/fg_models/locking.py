@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def locked(target: Path, *, timeout: float = 300.0, poll: float = 0.1) -> Iterator[None]:
+def locked(target: Path, *, timeout: float = 300.0, poll: float = 0.1) -> Generator[None]:
     """Hold the lock file `<target>.lock` (flock: released by the kernel when a process dies).
 
     `timeout` and `poll` are in seconds. Raises `DirectoryBusyError` when the lock stays taken.

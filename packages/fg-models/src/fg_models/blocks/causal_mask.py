@@ -23,7 +23,8 @@ def cache_extent(past_key_values: Cache | None, query_length: int) -> tuple[int,
     if past_key_values is None:
         return 0, query_length, 0
     key_length, key_offset = past_key_values.get_mask_sizes(query_length, 0)
-    return int(past_key_values.get_seq_length()), int(key_length), int(key_offset)
+    seen = past_key_values.get_seq_length()  # a tensor in static caches, whatever its annotation says
+    return int(seen), int(key_length), int(key_offset)
 
 
 def padding_mask(attention_mask: Tensor, key_offset: int, key_length: int) -> Tensor | None:
