@@ -142,6 +142,9 @@ def another_world_size(rank, root):
     mine = [StateComponent(key="mine", stateful=Holder({"rank": rank}), pattern=SharingPattern.PER_RANK)]
     store.save(1, mine)
     dist.destroy_process_group()
+    join(root.parent, rank, "second_rendezvous")
+    assert store.load(store.latest(), mine).loaded == ("mine",)
+    dist.destroy_process_group()
     if rank == 0:
         alone = CheckpointStore(root)
         message = raised(IncompatibleCheckpointError, lambda: alone.load(alone.latest(), mine))
@@ -152,9 +155,13 @@ def another_world_size(rank, root):
 SCENARIOS = {f.__name__: f for f in (save_and_load, divergence, failure_on_one_rank, another_world_size)}
 
 
-def one_rank(name, root, rank):
-    rendezvous = dist.FileStore(str(root / "rendezvous"), WORLD)
+def join(root, rank, name="rendezvous"):
+    rendezvous = dist.FileStore(str(root / name), WORLD)
     dist.init_process_group("gloo", store=rendezvous, rank=rank, world_size=WORLD, timeout=timedelta(seconds=40))
+
+
+def one_rank(name, root, rank):
+    join(root, rank)
     work = root / "work"
     work.mkdir(exist_ok=True)
     SCENARIOS[name](rank, work)

@@ -357,6 +357,8 @@ def test_mistakes_in_the_declaration_are_named(tmp_path):
         component("a", Holder(), group=[0])
     with pytest.raises(ValueError, match="only REPLICATED"):
         component("a", Holder(), validate=Validation.QUICK)
+    with pytest.raises(ValueError, match="step is -1"):
+        CheckpointStore(tmp_path).save(-1, [component("thing", Holder(1))])
     with pytest.raises(ValueError, match="keep is 0"):
         CheckpointStore(tmp_path, keep=0)
 

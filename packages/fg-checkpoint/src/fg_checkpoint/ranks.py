@@ -46,6 +46,7 @@ class DistributedRanks(Ranks):
         local_world_size = int(os.environ.get("LOCAL_WORLD_SIZE", self.world_size))
         self.local_rank = int(os.environ.get("LOCAL_RANK", self.rank % local_world_size))
         self.node_rank = int(os.environ.get("GROUP_RANK", self.rank // local_world_size))
+        self.world = dist.group.WORLD
         self._group = dist.new_group(backend="gloo")
 
     def all_gather(self, value: Any) -> list[Any]:
@@ -72,7 +73,9 @@ def current_ranks(known: Ranks | None = None) -> Ranks:
     dist = sys.modules.get("torch.distributed")  # a process that never imported torch is alone
     if dist is None or not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1:
         return known if type(known) is Ranks else Ranks()
-    return known if isinstance(known, DistributedRanks) else DistributedRanks()
+    if isinstance(known, DistributedRanks) and known.world is dist.group.WORLD:
+        return known
+    return DistributedRanks()
 
 
 def group_ranks(group: ProcessGroup | Sequence[int]) -> list[int]:

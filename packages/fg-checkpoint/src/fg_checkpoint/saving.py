@@ -81,7 +81,7 @@ def _write(captured: Sequence[Captured], temporary: Path, request: SaveRequest, 
             "pattern": str(item.pattern),
             "label": item.label,
             "files": list(written),
-            "digests": digests(item),
+            "digests": digests(item) if ranks.world_size > 1 else {},
         }
     for source in request.extra_files if ranks.rank == 0 else ():
         if source.name in files:
@@ -105,6 +105,7 @@ def _finish(tables: Sequence[Mapping[str, Any]], temporary: Path, request: SaveR
     )
     write_bytes(temporary / manifest.FILE_NAME, manifest.encode_manifest(done))
     committed = CheckpointRef(path=directory.commit(temporary), step=request.step)
+    logger.info("saved %s (%.1f MB)", committed.path, done.size / 1e6)
     try:
         request.after_commit(committed)
     except OSError:  # the checkpoint exists; a link or an old directory that resists must not end the training

@@ -121,12 +121,15 @@ class CheckpointStore:
             extra_files: copied into the checkpoint (config, tokenizer, source), so that it can be loaded alone.
 
         Raises:
+            ValueError: `step` is negative.
             UnsupportedStateError: a state cannot be stored exactly.
             SaveError: the save was given up; on every rank, whichever failed.
         """
         from fg_checkpoint.capture import capture
         from fg_checkpoint.saving import SaveRequest, save_captured
 
+        if step < 0:
+            raise ValueError(f"step is {step}; it counts completed optimizer updates, from 0")
         ranks = self._settled_ranks()
         captured, _ = together(ranks, lambda: capture(components, ranks, isolate=not wait), lambda _: None)
         request = SaveRequest(
