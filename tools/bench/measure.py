@@ -1,0 +1,84 @@
+"""Interleaved timing and the record every benchmark leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+
+def interleaved(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """Run every contender once per round, in turn, so that a machine that slows down slows all of them.
+
+    A contender returns its own figure (seconds, or a rate).
+    """
+    figures: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(rounds):
+        for name, run in contenders.items():
+            figures[name].append(run())
+            print(f"round {number + 1}/{rounds}  {name:24s} {figures[name][-1]:12.4g}", flush=True)
+    return figures
+
+
+def ratios(figures: Mapping[str, list[float]], peer: str) -> dict[str, float]:
+    """Median over the rounds of each contender's figure divided by that of `peer` in the same round."""
+    return {
+        name: statistics.median(mine / theirs for mine, theirs in zip(values, figures[peer], strict=True))
+        for name, values in figures.items()
+    }
+
+
+def seconds_of(command: list[str]) -> float:
+    """Wall clock of a command that must succeed."""
+    began = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - began
+
+
+def machine(*packages: str) -> dict[str, Any]:
+    """What a reader needs to place the figures."""
+    return {
+        "command": " ".join(["hatch run bench", *sys.argv[1:]]),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "load_at_start": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        "commit": _commit(),
+        "packages": {name: _version(name) for name in packages},
+    }
+
+
+def write_record(name: str, record: Mapping[str, Any]) -> Path:
+    """Store a result as `docs/benchmarks/<name>.json`."""
+    path = Path(__file__).parents[2] / "docs" / "benchmarks" / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record, indent=2) + "\n")
+    return path
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _commit() -> str:
+    result = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    return result.stdout.strip() or "unknown"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
