@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from fg_checkpoint import CheckpointStore, SharingPattern, StateComponent
@@ -117,16 +117,23 @@ def test_a_changed_config_without_weights_is_rebuilt(built):
     assert model.lm_head.weight.shape == (300, 32)
 
 
-def test_changed_source_is_rebuilt_and_files_it_no_longer_uses_disappear(built, tmp_path):
-    directory, _ = built()
+FLAT_NORM = """
+from torch import nn
+
+
+class FlatNorm(nn.LayerNorm):
+    def __init__(self, normalized_shape, eps):
+        super().__init__(normalized_shape, eps=eps, bias=False)
+"""
+
+
+@pytest.fixture
+def flat_norm_blocks(tmp_path):
+    """Template blocks that take the norm from a file of the project."""
     project = tmp_path / "project_blocks"
     project.mkdir()
-    (project / "flat_norm.py").write_text(
-        "from torch import nn\n\n\nclass FlatNorm(nn.LayerNorm):\n"
-        "    def __init__(self, normalized_shape, eps):\n"
-        "        super().__init__(normalized_shape, eps=eps, bias=False)\n"
-    )
-    blocks = f"""
+    (project / "flat_norm.py").write_text(FLAT_NORM)
+    return f"""
 [model_submodule_searchpath]
 .define: &model_submodule_searchpath !list ["{project}"]
 
@@ -135,7 +142,11 @@ def test_changed_source_is_rebuilt_and_files_it_no_longer_uses_disappear(built, 
     normalized_shape: !var hidden_size
     eps: !var rms_norm_eps
 """
-    _, model = built(blocks=blocks)
+
+
+def test_changed_source_is_rebuilt_and_files_it_no_longer_uses_disappear(built, flat_norm_blocks):
+    directory, _ = built()
+    _, model = built(blocks=flat_norm_blocks)
     assert (directory / "flat_norm.py").is_file()
     assert not (directory / "rms_norm.py").exists()
     assert type(model.causal_lm.layer_stack.norm).__name__ == "FlatNorm"
@@ -214,6 +225,17 @@ def test_load_model_loads_a_directory_with_weights(built, tmp_path):
     assert torch.equal(loaded.lm_head.weight, model.lm_head.weight.to(torch.bfloat16))
     assert tokenizer.decode(tokenizer("light")["input_ids"], skip_special_tokens=True) == "light"
     assert load_model(directory)[0].dtype == torch.float32
+
+
+def test_directories_of_one_name_load_their_own_source(build_targets, tmp_path, flat_norm_blocks):
+    for place, blocks in (("a", ""), ("b", flat_norm_blocks), ("c", "")):
+        directory = tmp_path / place / "model"
+        model = build_targets(directory, "model", blocks=blocks)["model"].eval()
+        save_file(model.state_dict(), directory / "model.safetensors", metadata={"format": "pt"})
+        loaded, _ = load_model(directory)
+        ids = torch.tensor([[3, 4, 5]])
+        assert torch.equal(loaded(ids).logits, model(ids).logits)
+        assert type(loaded.causal_lm.layer_stack.norm).__name__ == ("FlatNorm" if blocks else "RMSNorm")
 
 
 @pytest.mark.parametrize(
