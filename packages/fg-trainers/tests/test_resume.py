@@ -110,7 +110,7 @@ def test_a_damaged_checkpoint_is_refused_by_name_and_the_older_one_only_used_whe
     with pytest.raises(ResumeError, match=r"checkpoint-8 is damaged.*(?s:.*)checkpoint-4"):
         run(make_model, rows, tmp_path)
     older = tmp_path / "checkpoints" / "checkpoint-4"
-    trainer, output = run(make_model, rows, tmp_path, resume_from_checkpoint=str(older))
+    _, output = run(make_model, rows, tmp_path, resume_from_checkpoint=str(older))
     assert output.global_step == 24
 
 

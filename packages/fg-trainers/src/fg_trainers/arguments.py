@@ -1,4 +1,4 @@
-"""Every setting of a run, in one flat dataclass; where the Hugging Face trainer has the setting, its name is the same."""
+"""Every setting of a run, in one flat dataclass; a setting that the Hugging Face trainer has too is named as there."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class TrainingArguments:
         known = [item.name for item in dataclasses.fields(cls) if item.init]
         for key in values:
             if key not in known:
-                raise ArgumentsError(f"unknown training argument '{key}'{near_matches(str(key), known)}")
+                raise ArgumentsError(f"unknown training argument '{key}'{near_matches(key, known)}")
         return cls(**values)
 
     @property
@@ -130,7 +130,7 @@ class TrainingArguments:
     @property
     def dtype_name(self) -> str | None:
         """`default_dtype` without a leading `torch.`."""
-        return None if self.default_dtype is None else str(self.default_dtype).removeprefix("torch.")
+        return None if self.default_dtype is None else self.default_dtype.removeprefix("torch.")
 
     def to_json(self) -> dict[str, Any]:
         """The settings as plain data, for records of the run."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -28,7 +28,7 @@ def seed_everything(args: TrainingArguments) -> None:
 
 
 @contextmanager
-def default_dtype(name: str | None) -> Iterator[None]:
+def default_dtype(name: str | None) -> Generator[None]:
     """While active, parameters are constructed in the named floating-point type; None leaves it alone."""
     dtype = None if name is None else getattr(torch, name, None)
     if name is not None and (not isinstance(dtype, torch.dtype) or not dtype.is_floating_point):

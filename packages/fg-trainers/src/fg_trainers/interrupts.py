@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from types import FrameType
 from typing import Final
@@ -22,7 +22,7 @@ class Interrupt:
 
 
 @contextlib.contextmanager
-def graceful_interrupts() -> Iterator[Interrupt]:
+def graceful_interrupts() -> Generator[Interrupt]:
     """While active, the first SIGINT or SIGTERM is recorded, and a second one raises KeyboardInterrupt.
 
     Outside the main thread signals cannot be handled; the run then behaves as if none arrived.

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fg_config import Project
+from fg_config.command_line import reporting_errors
 from fg_config.files import atomic_write
 from fg_trainers.errors import LaunchError
 
@@ -29,17 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1)
     logging.basicConfig(level=args.log_level, format="%(message)s", stream=sys.stderr)
-    try:
-        return _run(args.project_dir, args.config, json.loads(args.dynamic_args))
-    except KeyboardInterrupt:
-        print("aborted; the newest checkpoint is what was saved last", file=sys.stderr)
-        return 128 + signal.SIGINT
-    except Exception as error:  # any distribution's error for users; everything else is raised again
-        code = getattr(error, "exit_code", None)
-        if code is None:
-            raise
-        print("\n".join([str(error), *getattr(error, "__notes__", [])]), file=sys.stderr)
-        return code
+    return reporting_errors(lambda: _run(args.project_dir, args.config, json.loads(args.dynamic_args)))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Final
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
@@ -42,9 +43,9 @@ class WSDScheduler(LRScheduler):
         self.start_decay = start_decay
         super().__init__(optimizer)
 
-    def get_lr(self) -> list[float]:
+    def get_lr(self) -> list[float | Tensor]:
         """Rates of all groups at the current step; a group whose base is below `min_lr` keeps its base."""
-        return [self._rate(base, self.last_epoch) for base in self.base_lrs]
+        return [self._rate(float(base), self.last_epoch) for base in self.base_lrs]
 
     def _rate(self, base: float, step: int) -> float:
         if step < self.warmup_steps:

@@ -86,7 +86,7 @@ class Trainer:
         self.processing_class = processing_class
         self.strategy: ParallelStrategy = strategy or SingleDevice(default_device(self.args.use_cpu))
         self.store = persistence.checkpoint_store(Path(self.args.output_dir), self.args.save_total_limit)
-        self._model_init = model_init or (lambda: model)
+        self._model_init = model_init or _constant(model)
         self._train_source = None if train_dataset is None else as_stream(train_dataset, seed=self.args.seed)
         self._eval_source = None if eval_dataset is None else as_stream(eval_dataset, seed=None)
         self._collate = data_collator or DataCollatorForCausalLM(processing_class)
@@ -383,3 +383,9 @@ class Trainer:
             trainer=self,
             **extra,
         )
+
+
+def _constant(model: nn.Module | None) -> Callable[[], nn.Module]:
+    """A `model_init` for a model that exists already."""
+    assert model is not None  # checked with the arguments
+    return lambda: model

@@ -148,6 +148,13 @@ class ProgressCallback(TrainerCallback):
         return " " + column.label.rjust(column.width)
 
 
+def _column(key: str, fields: Mapping[str, Any]) -> Column:
+    known = ("label", "width", "format")
+    if unknown := set(fields) - set(known):
+        raise ArgumentsError(f"column '{key}' has unknown settings {sorted(unknown)}; a column has {', '.join(known)}")
+    return Column(label=fields.get("label", key), width=fields.get("width", 10), format=fields.get("format", ".4g"))
+
+
 def _merged(
     defaults: Mapping[str, Column], changes: Mapping[str, Column | Mapping[str, Any] | None]
 ) -> dict[str, Column]:
@@ -156,5 +163,5 @@ def _merged(
         if change is None:
             columns.pop(key, None)
         else:
-            columns[key] = change if isinstance(change, Column) else Column(**{"label": key, **change})
+            columns[key] = change if isinstance(change, Column) else _column(key, change)
     return columns

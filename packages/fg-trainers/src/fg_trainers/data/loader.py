@@ -77,6 +77,7 @@ def evaluation_batches(
         if len(group) == batch_size:
             if number % data_size == data_rank:
                 yield collate(group)
-            group, number = [], number + 1
+            group = []
+            number += 1
     if group and number % data_size == data_rank:
         yield collate(group)
