@@ -122,6 +122,8 @@ def test_what_is_saved_is_what_is_loaded(tmp_path_factory, state):
         torch.arange(12).reshape(3, 4).t(),
         torch.ones(3, dtype=torch.complex64).conj(),
         np.asfortranarray(np.arange(6).reshape(2, 3)),
+        OrderedDict(weight=torch.ones(2)),
+        OrderedDict(weight=torch.ones(2), step=1),
         {"odd": torch.ones(3, dtype=torch.uint8), "wide": torch.ones(2, dtype=torch.float64)},
     ],
     ids=repr,

@@ -19,7 +19,7 @@ from fg_checkpoint.manifest import Manifest, Part
 from fg_checkpoint.patterns import SharingPattern
 from fg_checkpoint.ranks import Ranks
 from fg_checkpoint.reference import CheckpointRef
-from fg_checkpoint.safetensors_io import RawTensor, check_file, read_aliases
+from fg_checkpoint.safetensors_io import RawTensor, check_file, read_metadata
 from fg_checkpoint.state_format import decode, decode_flat
 
 logger = logging.getLogger(__name__)
@@ -79,8 +79,9 @@ def read_state(ref: CheckpointRef, part: Part, manifest: Manifest) -> Any:
     skeletons = [name for name in part.files if name.endswith(".json") and not name.endswith(".safetensors.index.json")]
     if skeletons:
         return decode(json.loads((ref.path / skeletons[0]).read_bytes()), raw)
-    aliases = {alias: target for path in tensor_files for alias, target in read_aliases(path).items()}
-    return decode_flat(raw, aliases)
+    metadata = [read_metadata(path) for path in tensor_files]
+    aliases = {alias: name for entry in metadata for alias, name in json.loads(entry.get("aliases", "{}")).items()}
+    return decode_flat(raw, aliases, ordered=any(entry.get("container") == "OrderedDict" for entry in metadata))
 
 
 def _load(component: StateComponent, part: Part, manifest: Manifest, ref: CheckpointRef) -> None:

@@ -84,11 +84,11 @@ def write_bytes(path: Path, data: bytes) -> FileRecord:
     return FileRecord(size=len(data), xxh3=xxhash.xxh3_128_hexdigest(data))
 
 
-def read_aliases(path: Path) -> dict[str, str]:
-    """The names that were tied to another tensor of this file: alias → stored name."""
+def read_metadata(path: Path) -> dict[str, str]:
+    """The free text entries of a file's header."""
     with path.open("rb") as stream:
         header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
-    return json.loads(header.get("__metadata__", {}).get("aliases", "{}"))
+    return header.get("__metadata__", {})
 
 
 def check_file(path: Path, record: FileRecord, on_tensor: Callable[[RawTensor], None] | None = None) -> list[Damage]:

@@ -46,6 +46,8 @@ class EncodedState:
     tensors: dict[str, Array] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
     """For flat states: further names of a stored tensor."""
+    ordered: bool = False
+    """For flat states: whether it is an OrderedDict, as modules return."""
 
     def isolate(self) -> None:
         """Replace every tensor by a copy in host memory."""
@@ -70,22 +72,23 @@ def decode(skeleton: Any, raw: Mapping[str, RawTensor]) -> Any:
     return _Decoder(raw).decode(skeleton)
 
 
-def decode_flat(raw: Mapping[str, RawTensor], aliases: Mapping[str, str]) -> dict[str, torch.Tensor]:
-    """The inverse of `encode` for a flat state; tied names get the same tensor object."""
+def decode_flat(raw: Mapping[str, RawTensor], aliases: Mapping[str, str], *, ordered: bool) -> dict[str, torch.Tensor]:
+    """The inverse of `encode` for a flat state; tied names get the same tensor object, and come last."""
     tensors = {name: tensor_bytes.as_torch(value) for name, value in raw.items()}
-    return tensors | {alias: tensors[name] for alias, name in aliases.items()}
+    tensors |= {alias: tensors[name] for alias, name in aliases.items()}
+    return OrderedDict(tensors) if ordered else tensors
 
 
 def _is_flat(state: Any) -> bool:
     return (
-        isinstance(state, dict)
+        type(state) in (dict, OrderedDict)
         and bool(state)
         and all(type(name) is str and name != _RESERVED and isinstance(v, torch.Tensor) for name, v in state.items())
     )
 
 
 def _encode_flat(state: Mapping[str, torch.Tensor]) -> EncodedState:
-    encoded = EncodedState(flat=True)
+    encoded = EncodedState(flat=True, ordered=type(state) is OrderedDict)
     names: dict[Any, str] = {}
     for name, tensor in state.items():
         _check_storable(tensor, (name,))

@@ -32,6 +32,7 @@ def write_state(state: EncodedState, place: Path, stem: str, max_shard_bytes: in
     for name, shard in zip(names, shards, strict=True):
         aliases = {alias: target for alias, target in state.aliases.items() if target in shard}
         metadata = {"format": "pt"} | ({"aliases": json.dumps(aliases)} if aliases else {})
+        metadata |= {"container": "OrderedDict"} if state.ordered else {}
         entries = [tensor_bytes.entry(tensor, value) for tensor, value in shard.items()]
         written[name] = write_safetensors(place / name, entries, metadata=metadata)
     if len(shards) > 1:
