@@ -4,6 +4,8 @@ ConfigError                      base; carries a code, a span, a snippet and a h
 ├── TemplateError        FG02xx  rendering: undefined names, cycles, missing templates
 ├── YamlError            FG03xx  YAML text, tags and arguments
 ├── GraphError           FG04xx  names, variables, import specs and building
+│   ├── UnknownTargetError        also a KeyError
+│   └── PolicyError               the import policy forbids it
 └── ProjectError         FG06xx  meta.yaml, workspaces, config names, dynamic arguments
 """
 
@@ -75,3 +77,15 @@ class ProjectError(ConfigError):
     """The project, workspace, config name or dynamic arguments are wrong."""
 
     default_code = "FG0600"
+
+
+class UnknownTargetError(GraphError, KeyError):
+    """A config has no target of that name."""
+
+    default_code = "FG0401"
+
+
+class PolicyError(GraphError):
+    """The import policy forbids what a config names."""
+
+    default_code = "FG0450"

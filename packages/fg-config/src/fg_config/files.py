@@ -29,7 +29,7 @@ def atomic_write(path: str | os.PathLike[str], data: str | bytes, *, mode: int =
             stream.write(data.encode() if isinstance(data, str) else data)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(temporary, target)
+        Path(temporary).replace(target)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -41,8 +41,8 @@ def atomic_symlink(link: str | os.PathLike[str], target: str | os.PathLike[str])
     place = Path(link)
     temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
-    os.symlink(target, temporary)
-    os.replace(temporary, place)
+    temporary.symlink_to(target)
+    temporary.replace(place)
     fsync_directory(place.parent)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 CallKind: TypeAlias = Literal["call", "factory", "partial", "meta"]
-Value: TypeAlias = "None | bool | int | float | str | list[Value] | dict[Any, Value] | tuple[Value, ...] | Call | Var"
+Value: TypeAlias = "bool | int | float | str | list[Value] | dict[Any, Value] | tuple[Value, ...] | Call | Var | None"
 
 
 class Missing:

@@ -1,0 +1,117 @@
+"""The Forgather config language: templates to text to graph to objects.
+
+Names are imported when first used, so that the command line can ask for help without loading Jinja2 and YAML.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fg_config.builder import build, build_value
+    from fg_config.dynamic_args import DynamicArg, parse_dynamic_args
+    from fg_config.environment import ConfigEnvironment, LoadedConfig
+    from fg_config.errors import (
+        ConfigError,
+        GraphError,
+        PolicyError,
+        ProjectError,
+        TemplateError,
+        UnknownTargetError,
+        YamlError,
+    )
+    from fg_config.export_python import generate_code
+    from fg_config.export_yaml import to_yaml
+    from fg_config.graph import Graph
+    from fg_config.latent import DotDict, Latent
+    from fg_config.nodes import MISSING, Call, Span, Value, Var
+    from fg_config.policy import ImportPolicy
+    from fg_config.project import Project, from_project, list_configs
+    from fg_config.project_meta import ProjectMeta
+    from fg_config.rendering import TemplateUse
+    from fg_config.resolver import resolve
+    from fg_config.sourcemap import RenderedText
+    from fg_config.workspace import find_project_dir, find_workspace_dir
+
+_MODULES = {
+    "Call": "nodes",
+    "ConfigEnvironment": "environment",
+    "ConfigError": "errors",
+    "DotDict": "latent",
+    "DynamicArg": "dynamic_args",
+    "Graph": "graph",
+    "GraphError": "errors",
+    "ImportPolicy": "policy",
+    "Latent": "latent",
+    "LoadedConfig": "environment",
+    "MISSING": "nodes",
+    "PolicyError": "errors",
+    "Project": "project",
+    "ProjectError": "errors",
+    "ProjectMeta": "project_meta",
+    "RenderedText": "sourcemap",
+    "Span": "nodes",
+    "TemplateError": "errors",
+    "TemplateUse": "rendering",
+    "UnknownTargetError": "errors",
+    "Value": "nodes",
+    "Var": "nodes",
+    "YamlError": "errors",
+    "build": "builder",
+    "build_value": "builder",
+    "find_project_dir": "workspace",
+    "find_workspace_dir": "workspace",
+    "from_project": "project",
+    "generate_code": "export_python",
+    "list_configs": "project",
+    "parse_dynamic_args": "dynamic_args",
+    "resolve": "resolver",
+    "to_yaml": "export_yaml",
+}
+
+__all__ = [
+    "MISSING",
+    "Call",
+    "ConfigEnvironment",
+    "ConfigError",
+    "DotDict",
+    "DynamicArg",
+    "Graph",
+    "GraphError",
+    "ImportPolicy",
+    "Latent",
+    "LoadedConfig",
+    "PolicyError",
+    "Project",
+    "ProjectError",
+    "ProjectMeta",
+    "RenderedText",
+    "Span",
+    "TemplateError",
+    "TemplateUse",
+    "UnknownTargetError",
+    "Value",
+    "Var",
+    "YamlError",
+    "build",
+    "build_value",
+    "find_project_dir",
+    "find_workspace_dir",
+    "from_project",
+    "generate_code",
+    "list_configs",
+    "parse_dynamic_args",
+    "resolve",
+    "to_yaml",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,193 @@
+"""Building: from nodes to objects. One build has one cache, so what a config shares is built once and shared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, MutableMapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from fg_config.errors import GraphError
+from fg_config.graph import Graph
+from fg_config.hints import nearest
+from fg_config.nodes import MISSING, Call, Value, Var
+from fg_config.policy import ImportPolicy, _running, current_policy
+from fg_config.resolver import resolve
+from fg_config.tagged import tagged_content
+
+_NO_CONTEXT: Final[Mapping[str, Any]] = {}
+
+
+def build(
+    graph: Graph,
+    targets: Iterable[str],
+    *,
+    context: Mapping[str, Any] | None = None,
+    policy: ImportPolicy | None = None,
+    cache: MutableMapping[Call, Any] | None = None,
+) -> dict[str, Any]:
+    """Build `targets` in the order of the config and return them by name.
+
+    `context` gives the variables (`!var`) their values. Objects are shared within this call only, unless the caller
+    passes the same `cache` to several calls. Exceptions of the called objects keep their type and carry a note with
+    target path, spec and template line. Raises `UnknownTargetError`, `GraphError`, `PolicyError`.
+    """
+    wanted = dict.fromkeys(targets)
+    for name in wanted:
+        graph.target(name)
+    builder = Builder(context=context, policy=policy, cache=cache, directory=graph.directory)
+    return {name: builder.build(graph.target(name), name) for name in graph.targets if name in wanted}
+
+
+def build_value(
+    value: Value,
+    *,
+    context: Mapping[str, Any] | None = None,
+    policy: ImportPolicy | None = None,
+    cache: MutableMapping[Call, Any] | None = None,
+    directory: Path | None = None,
+) -> Any:
+    """Build one value of a graph."""
+    return Builder(context=context, policy=policy, cache=cache, directory=directory).build(value, "")
+
+
+def run_meta_node(node: Call) -> Any:
+    """Call what a `!meta` node names with its arguments unbuilt."""
+    return Builder().apply(node, "")
+
+
+class Builder:
+    """One build: its context, its policy and the objects it has built so far."""
+
+    def __init__(
+        self,
+        *,
+        context: Mapping[str, Any] | None = None,
+        policy: ImportPolicy | None = None,
+        cache: MutableMapping[Call, Any] | None = None,
+        directory: Path | None = None,
+    ) -> None:
+        self.context = dict(context or _NO_CONTEXT)
+        self.policy = policy or current_policy()
+        self.directory = directory
+        self._cache = {} if cache is None else cache
+
+    def build(self, value: Value, path: str) -> Any:
+        """The object for `value`; `path` is where it stands, for error messages."""
+        match value:
+            case Call():
+                return self._node(value, path)
+            case Var():
+                return self._variable(value, path)
+            case dict():
+                return {key: self.build(item, _join(path, key)) for key, item in value.items()}
+            case list():
+                return [self.build(item, _join(path, index)) for index, item in enumerate(value)]
+            case tuple():
+                return tuple(self.build(item, _join(path, index)) for index, item in enumerate(value))
+        return value
+
+    def _node(self, node: Call, path: str) -> Any:
+        if node.kind == "partial":
+            return Partial(self, node, path)
+        if node.kind == "factory":
+            return self.apply(node, path)
+        if node not in self._cache:
+            self._cache[node] = self.apply(node, path)
+        return self._cache[node]
+
+    def _variable(self, var: Var, path: str) -> Any:
+        if var.name in self.context:
+            return self.context[var.name]
+        if var.default is not MISSING:
+            return self.build(var.default, path)  # pyrefly: ignore[bad-argument-type]  # MISSING is excluded
+        raise GraphError(
+            f"the variable {var.name!r} of {path or 'the config'!r} has no value and no default",
+            code="FG0404",
+            span=var.span,
+            help=nearest(var.name, self.context, "variables given")
+            or f"give it when building: project({path.partition('.')[0]!r}, {var.name}=…)",
+        )
+
+    def apply(self, node: Call, path: str, *extra: Any, **overrides: Any) -> Any:
+        """Call what `node` names. `extra` follows its positional arguments, `overrides` replace keywords."""
+        symbol = self._symbol(node, path)
+        if node.kind == "meta":
+            args, kwargs = list(node.args), dict(node.kwargs)
+        else:
+            args = [self.build(item, _join(path, index)) for index, item in enumerate(node.args)]
+            kwargs = {key: self.build(item, _join(path, key)) for key, item in node.kwargs.items()}
+            kwargs |= self._latent(node, path)
+        with self._running(node, path):
+            return symbol(*args, *extra, **{**kwargs, **overrides})
+
+    def _latent(self, node: Call, path: str) -> Mapping[str, Any]:
+        if node.latent_args is None:
+            return {}
+        latent = self.build(node.latent_args, _join(path, "latent_args"))
+        if not isinstance(latent, Mapping) or not all(isinstance(key, str) for key in latent):
+            message = f"latent_args of {path!r} must build to a mapping of keywords, not {latent!r:.60}"
+            raise GraphError(message, code="FG0405", span=node.span)
+        return latent
+
+    def _symbol(self, node: Call, path: str) -> Any:
+        searchpath = self.build(node.submodule_searchpath, _join(path, "submodule_searchpath")) or ()
+        with self._running(node, path):
+            found = resolve(
+                node.spec,
+                submodule_searchpath=[searchpath] if isinstance(searchpath, (str, Path)) else searchpath,
+                directory=self.directory,
+                policy=self.policy,
+                span=node.span,
+            )
+        if not callable(found):
+            message = f"{node.spec!r} is a {type(found).__name__}, which cannot be called"
+            raise GraphError(message, code="FG0412", span=node.span)
+        return found
+
+    @contextmanager
+    def _running(self, node: Call, path: str) -> Any:
+        """Our policy is current, and an exception leaves with a note about `node`."""
+        token = _running.set(self.policy)
+        try:
+            yield
+        except Exception as error:
+            if not (isinstance(error, GraphError) and error.span is node.span):
+                error.add_note(f"while building {path or 'a node'!r}: {node.kind} {node.spec} ({node.span})")
+            raise
+        finally:
+            _running.reset(token)
+
+
+class Partial:
+    """What a `!partial` builds to: a callable that builds its stored arguments when it is called.
+
+    Arguments of the call follow the stored ones; keywords of the call replace them.
+    """
+
+    __slots__ = ("_builder", "_node", "_path")
+
+    def __init__(self, builder: Builder, node: Call, path: str) -> None:
+        self._builder = builder
+        self._node = node
+        self._path = path
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._builder.apply(self._node, self._path, *args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<partial {self._node.spec} from {self._node.span}>"
+
+
+def _join(path: str, step: object) -> str:
+    return f"{path}.{step}" if path else str(step)
+
+
+def is_plain(value: Value) -> bool:
+    """Whether `value` can be had without calling anything that a config names."""
+    if isinstance(value, Call):
+        content = tagged_content(value)
+        return content is not None and is_plain(content)
+    if isinstance(value, dict):
+        return all(map(is_plain, value.values()))
+    return all(map(is_plain, value)) if isinstance(value, (list, tuple)) else not isinstance(value, Var)

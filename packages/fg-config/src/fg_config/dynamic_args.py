@@ -1,0 +1,202 @@
+"""Command-line flags that a config declares in its target `dynamic_args`. Reading them runs no code.
+
+An entry maps `names` (a flag or a list of flags), `type`, `choices`, and some words of argparse. What is given on the
+command line becomes a template variable; what is not given stays undefined, so the template's `default()` rules.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from fg_config.builder import is_plain
+from fg_config.errors import ProjectError
+from fg_config.graph import Graph
+from fg_config.hints import nearest
+from fg_config.nodes import Span, Value
+from fg_config.tagged import tagged_content
+
+logger = logging.getLogger(__name__)
+
+_CODE: Final = "FG0610"
+_OPTIONS: Final = ("action", "nargs", "metavar", "help", "const", "required", "dest")
+_KEYS: Final = ("names", "type", "choices", "default", *_OPTIONS)
+_ACTIONS: Final = ("store", "store_true", "store_false", "store_const", "append")
+_WITHOUT_VALUE: Final = ("store_true", "store_false", "store_const")
+_FLAG: Final = re.compile(r"--?[A-Za-z][\w-]*")
+_TRUE: Final = ("true", "1", "yes", "on")
+_FALSE: Final = ("false", "0", "no", "off")
+
+
+def parse_bool(text: str) -> bool:
+    """`true`, `1`, `yes`, `on` or their opposites, in any case. Raises `ValueError`."""
+    if text.lower() in _TRUE:
+        return True
+    if text.lower() in _FALSE:
+        return False
+    raise ValueError(f"{text!r} is neither true nor false; write one of {', '.join(_TRUE + _FALSE)}")
+
+
+def parse_path(text: str) -> str:
+    """A path with `~` expanded."""
+    return str(Path(text).expanduser())
+
+
+_CONVERTERS: Final[Mapping[str, Callable[[str], Any]]] = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "bool": parse_bool,
+    "path": parse_path,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DynamicArg:
+    """One declared flag. `dest` is the template variable that a given value becomes."""
+
+    names: tuple[str, ...]
+    dest: str
+    type: str = "str"
+    choices: tuple[Any, ...] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    span: Span | None = None
+
+    @property
+    def converter(self) -> Callable[[str], Any]:
+        """From the word on the command line to the value."""
+        return _CONVERTERS[self.type]
+
+    def convert(self, text: str) -> Any:
+        """The value of a word. Raises `ProjectError` naming the flag, the word and the type."""
+        try:
+            value = self.converter(text)
+        except ValueError as error:
+            raise ProjectError(f"{self.names[0]}: {text!r} is no {self.type}", code=_CODE, span=self.span) from error
+        if self.choices is not None and value not in self.choices:
+            choices = ", ".join(map(str, self.choices))
+            raise ProjectError(f"{self.names[0]}: {text!r} is none of {choices}", code=_CODE, span=self.span)
+        return value
+
+    def argparse_kwargs(self) -> dict[str, Any]:
+        """Keywords for `add_argument`. The default is None, which means "not given", also for `store_true`."""
+        kwargs: dict[str, Any] = {"dest": self.dest, "default": None, **self.options}
+        if self.options.get("action") not in _WITHOUT_VALUE:
+            kwargs["type"] = self._argparse_type
+            if self.choices is not None:
+                kwargs["choices"] = list(self.choices)
+        return kwargs
+
+    def _argparse_type(self, text: str) -> Any:
+        try:
+            return self.converter(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text!r} is no {self.type}") from error
+
+
+def parse_dynamic_args(graph: Graph, *, reserved: Collection[str] = ()) -> tuple[DynamicArg, ...]:
+    """The flags that the target `dynamic_args` declares; none without such a target.
+
+    `reserved` are flags that the command has already. Raises `ProjectError` for an entry that is not plain data or
+    has unknown keys, for two entries that share a flag or a variable, and for a reserved flag.
+    """
+    if "dynamic_args" not in graph.targets:
+        return ()
+    entries = _plain(graph.target("dynamic_args"))
+    if not is_plain(graph.target("dynamic_args")) or not isinstance(entries, (list, tuple, dict, type(None))):
+        raise _error("the target dynamic_args must be a list of mappings with plain values", graph.span("dynamic_args"))
+    items = entries.values() if isinstance(entries, dict) else entries or ()
+    arguments = tuple(_argument(entry, _place(graph, index)) for index, entry in enumerate(items) if entry is not None)
+    _check_collisions(arguments, reserved)
+    return arguments
+
+
+def _place(graph: Graph, index: int) -> Span | None:
+    target = graph.target("dynamic_args")
+    content = tagged_content(target)
+    if isinstance(target if content is None else content, dict):
+        return graph.span("dynamic_args")
+    return graph.span(("dynamic_args", index))
+
+
+def _plain(value: Value) -> Any:
+    content = tagged_content(value)
+    inner = value if content is None else content
+    if isinstance(inner, dict):
+        return {key: _plain(item) for key, item in inner.items()}
+    return [_plain(item) for item in inner] if isinstance(inner, (list, tuple)) else inner
+
+
+def _argument(entry: Any, span: Span | None) -> DynamicArg:
+    if not isinstance(entry, dict):
+        raise _error(f"an entry of dynamic_args is a mapping, not {entry!r}", span)
+    for key in entry:
+        if key not in _KEYS:
+            raise _error(f"unknown key {key!r} in an entry of dynamic_args", span, nearest(str(key), _KEYS, "keys"))
+    names = _flags(entry.get("names"), span)
+    kind, action = entry.get("type", "str"), entry.get("action", "store")
+    for word, known, what in ((kind, _CONVERTERS, "type"), (action, _ACTIONS, "action")):
+        if word not in known:
+            raise _error(f"unknown {what} {word!r} of {names[0]}", span, nearest(str(word), known, f"{what}s"))
+    choices = entry.get("choices")
+    if choices is not None and not isinstance(choices, list):
+        raise _error(f"the choices of {names[0]} are a list, not {choices!r}", span)
+    options = {key: entry[key] for key in _OPTIONS if key in entry and key != "dest"}
+    if action in _WITHOUT_VALUE:
+        options.pop("nargs", None)
+    return DynamicArg(
+        names=names,
+        dest=entry.get("dest") or _destination(names),
+        type=kind,
+        choices=None if choices is None else tuple(choices),
+        options=options,
+        span=span,
+    )
+
+
+def _flags(value: Any, span: Span | None) -> tuple[str, ...]:
+    words = [value] if isinstance(value, str) else value
+    if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
+        raise _error("an entry of dynamic_args needs names: a flag such as '--lr', or a list of them", span)
+    return tuple(_repaired(word, span) for word in words)
+
+
+def _repaired(word: str, span: Span | None) -> str:
+    """A flag without stray characters; a copied quote would make a flag that nobody can type."""
+    if _FLAG.fullmatch(word):
+        return word
+    repaired = re.sub(r"[^\w-]", "", word)
+    if not _FLAG.fullmatch(repaired):
+        raise _error(f"{word!r} is no flag", span, "a flag is '-x' or '--long-name'")
+    logger.warning("%s: the flag %r is read as %r", span, word, repaired)
+    return repaired
+
+
+def _destination(names: Iterable[str]) -> str:
+    ordered = sorted(names, key=lambda name: not name.startswith("--"))
+    return ordered[0].lstrip("-").replace("-", "_")
+
+
+def _check_collisions(arguments: Iterable[DynamicArg], reserved: Collection[str]) -> None:
+    flags: dict[str, DynamicArg] = {}
+    variables: dict[str, DynamicArg] = {}
+    for argument in arguments:
+        for name in argument.names:
+            if name in reserved:
+                message = f"the config declares the flag {name}, which the command itself has"
+                raise _error(message, argument.span, "give the config's flag another name")
+            if flags.setdefault(name, argument) is not argument:
+                raise _error(f"the flag {name} is declared twice", argument.span, f"first at {flags[name].span}")
+        if variables.setdefault(argument.dest, argument) is not argument:
+            first = variables[argument.dest]
+            message = f"{argument.names[0]} and {first.names[0]} set the same variable {argument.dest!r}"
+            raise _error(message, argument.span, f"first at {first.span}")
+
+
+def _error(message: str, span: Span | None, help: str | None = None) -> ProjectError:
+    return ProjectError(message, code=_CODE, span=span, help=help)

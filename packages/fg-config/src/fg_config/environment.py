@@ -1,0 +1,140 @@
+"""Templates to text to graph, without a project: `ConfigEnvironment`."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fg_config.distributions import Resource, find_template, template_directories
+from fg_config.errors import ConfigError
+from fg_config.graph import Graph
+from fg_config.latent import config_view
+from fg_config.names import template_globals
+from fg_config.parse import parse_graph
+from fg_config.rendering import Render, TemplateUse
+from fg_config.source import TemplateSource
+from fg_config.sourcemap import RenderedText
+from fg_config.template_errors import useless_parts
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedConfig:
+    """A config as text and as graph."""
+
+    graph: Graph
+    pp_config: RenderedText
+    warnings: tuple[ConfigError, ...] = ()
+    templates_used: tuple[TemplateUse, ...] = ()
+
+    @property
+    def config(self) -> Any:
+        """The root: a mapping with attribute access whose nodes can be called to build them."""
+        return config_view(self.graph)
+
+
+class ConfigEnvironment:
+    """A template search path with variables.
+
+    `searchpath` directories are tried in order, then the templates of the installed distributions. `global_vars` are
+    visible in every template. `now` stops the clock at a given moment; otherwise it stands still during each render.
+    """
+
+    def __init__(
+        self,
+        searchpath: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] = (),
+        global_vars: Mapping[str, Any] | None = None,
+        *,
+        now: datetime | None = None,
+    ) -> None:
+        paths = [searchpath] if isinstance(searchpath, (str, os.PathLike)) else searchpath
+        self.searchpath = [Path(path).absolute() for path in paths]
+        self.global_vars = dict(global_vars or {})
+        self.now = now
+        self._in_memory: dict[str, str] = {}
+
+    @property
+    def search_path(self) -> list[Path]:
+        """Every directory that is searched, those of the distributions last."""
+        return [*self.searchpath, *(resource.path for resource in self._distributions())]
+
+    def add_template(self, name: str, text: str) -> None:
+        """Add a template that exists in memory only; it hides files of that name."""
+        self._in_memory[name] = text
+
+    def find_template(self, name: str) -> Path | None:
+        """The file of a template. Names use `/`, are relative and never leave their directory."""
+        parts = name.split("/")
+        if name.startswith("/") or ".." in parts or "\\" in name or not name:
+            return None
+        for directory in self.searchpath:
+            if (directory / name).is_file():
+                return directory / name
+        return find_template(name, self._distributions())
+
+    def template_names(self) -> Iterator[str]:
+        """The names of all template files in the search path."""
+        for directory in self.search_path:
+            for path in directory.rglob("*"):
+                name = path.relative_to(directory)
+                if path.is_file() and not any(part.startswith((".", "__")) for part in name.parts):
+                    yield name.as_posix()
+
+    def preprocess(self, name: str, /, **variables: Any) -> RenderedText:
+        """Render a template of the search path."""
+        return self._render(name, variables)[0]
+
+    def preprocess_from_string(self, text: str, /, **variables: Any) -> RenderedText:
+        """Render a template given as text (it is not split into sub-templates)."""
+        return self._render(_string_source(text), variables)[0]
+
+    def load(self, name: str, /, **variables: Any) -> LoadedConfig:
+        """Render a template and parse it to a graph."""
+        return self.load_config(name, variables=variables)
+
+    def load_from_string(self, text: str, /, **variables: Any) -> LoadedConfig:
+        """Render a template given as text and parse it."""
+        return self.load_config(_string_source(text), variables=variables)
+
+    def load_from_ppstring(self, text: str, /) -> LoadedConfig:
+        """Parse text that is already rendered."""
+        rendered = text if isinstance(text, RenderedText) else RenderedText(text)
+        return LoadedConfig(graph=parse_graph(rendered), pp_config=rendered)
+
+    def load_config(
+        self, first: TemplateSource | str, *, variables: Mapping[str, Any], directory: Path | None = None
+    ) -> LoadedConfig:
+        """Render and parse. Relative files in import specs are relative to `directory`."""
+        text, render = self._render(first, variables)
+        return LoadedConfig(
+            graph=parse_graph(text, directory=directory),
+            pp_config=text,
+            warnings=tuple(render.warnings),
+            templates_used=tuple(render.uses()),
+        )
+
+    def _render(self, first: TemplateSource | str, variables: Mapping[str, Any]) -> tuple[RenderedText, Render]:
+        render = Render(
+            find_file=self.find_template,
+            in_memory=self._in_memory,
+            all_names=self.template_names,
+            variables={**template_globals(self.now), **self.global_vars, **variables},
+        )
+        text = render.run(first)
+        render.warnings += useless_parts(render)
+        for warning in render.warnings:
+            logger.warning("%s", warning)
+        return text, render
+
+    def _distributions(self) -> tuple[Resource, ...]:
+        return template_directories()
+
+
+def _string_source(text: str) -> TemplateSource:
+    return TemplateSource(name="<string>", text=text, file="<string>")

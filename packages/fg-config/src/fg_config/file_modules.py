@@ -1,0 +1,47 @@
+"""Python files as modules, keyed by absolute path, so that equal base names never meet and no library is hidden."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+from fg_config.errors import GraphError
+from fg_config.nodes import Span
+
+
+def load_file(path: Path, searchpath: Sequence[str | Path] = (), span: Span | None = None) -> ModuleType:
+    """Import the Python file at `path`, once per content.
+
+    With `searchpath` the module may use `from .sibling import …` for files of those directories, which then share one
+    package. A file whose import fails leaves nothing behind.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise GraphError(f"cannot read {str(path)!r}: {error.strerror}", code="FG0411", span=span) from error
+    directories = [str(Path(place).absolute()) for place in searchpath]
+    name = _module_name(path, directories, content)
+    if name in sys.modules:
+        return sys.modules[name]
+    importlib.invalidate_caches()  # the files may have been written a moment ago
+    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=directories or None)
+    assert spec is not None and spec.loader is not None  # a path that ends in .py always has a loader
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        for loaded in [other for other in sys.modules if other == name or other.startswith(f"{name}.")]:
+            del sys.modules[loaded]
+        raise
+    return module
+
+
+def _module_name(path: Path, directories: Sequence[str], content: bytes) -> str:
+    key = "\0".join([str(path), *directories]).encode() + b"\0" + content
+    stem = "".join(character if character.isalnum() else "_" for character in path.stem)
+    return f"fg_file_{stem}_{hashlib.blake2b(key, digest_size=8).hexdigest()}"

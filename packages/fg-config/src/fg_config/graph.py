@@ -1,0 +1,138 @@
+"""A parsed config: its root value, where everything in it was written, and its saved form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fg_config.errors import GraphError, UnknownTargetError
+from fg_config.hints import nearest
+from fg_config.nodes import MISSING, Call, Span, Value, Var
+from fg_config.tagged import tagged_content
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Graph:
+    """What a config means. Immutable; what is built from it lives in the build.
+
+    `spans` maps (identity of a container or call, key) to the place of the entry. `directory` is what relative file
+    names in import specs are relative to.
+    """
+
+    root: Value
+    spans: Mapping[tuple[int, Any], Span] = field(default_factory=dict, repr=False, kw_only=True)
+    directory: Path | None = field(default=None, kw_only=True)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The names of the targets in the order of the config; none when the root is no mapping."""
+        return tuple(self.root) if isinstance(self.root, dict) else ()
+
+    def target(self, name: str) -> Value:
+        """The value of a target. Raises `UnknownTargetError`."""
+        if not isinstance(self.root, dict) or name not in self.root:
+            raise UnknownTargetError(f"no target {name!r} in this config", help=nearest(name, self.targets, "targets"))
+        return self.root[name]
+
+    def at(self, path: str | Sequence[str | int]) -> Value:
+        """The value at a path such as `trainer_args.lr`, `callbacks.0` or `("a.b", 0)`.
+
+        Steps are mapping keys, indices, keywords and positions of calls; tagged containers are looked through.
+        Raises `GraphError` naming the step that does not exist.
+        """
+        value = self.root
+        for step in _steps(path):
+            _, value = self._step(value, step, path)
+        return value
+
+    def span(self, path: str | Sequence[str | int]) -> Span | None:
+        """Where the value at `path` was written; None when the graph was not parsed from text."""
+        value, span = self.root, None
+        for step in _steps(path):
+            place, value = self._step(value, step, path)
+            span = self.spans.get(place)
+        return value.span if span is None and isinstance(value, (Call, Var)) else span
+
+    def _step(self, value: Value, step: str | int, path: str | Sequence[str | int]) -> tuple[tuple[int, Any], Value]:
+        content = tagged_content(value)
+        holder = value if content is None else content
+        entries = _entries(holder)
+        for key in (step, _as_index(step)):
+            if key is not None and key in entries:
+                return (id(holder), key), entries[key]
+        text = path if isinstance(path, str) else ".".join(map(str, _steps(path)))
+        help = nearest(str(step), map(str, entries), "names")
+        raise GraphError(f"no {str(step)!r} in {text!r}", code="FG0403", help=help)
+
+    def to_json(self) -> Any:
+        """The graph as JSON values: containers and nodes are numbered in pre-order, a second visit is a reference."""
+        return _Encoder().encode(self.root)
+
+
+def _steps(path: str | Sequence[str | int]) -> list[str | int]:
+    if isinstance(path, str):
+        return list(path.split(".")) if path else []
+    return list(path)
+
+
+def _as_index(step: str | int) -> int | None:
+    return int(step) if isinstance(step, str) and step.isdecimal() else None
+
+
+def _entries(value: Value) -> dict[Any, Value]:
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, (list, tuple)):
+        return dict(enumerate(value))
+    if isinstance(value, Call):
+        special = {"latent_args": value.latent_args, "submodule_searchpath": value.submodule_searchpath}
+        given = {name: content for name, content in special.items() if content is not None}
+        return {**dict(enumerate(value.args)), **given, **value.kwargs}
+    if isinstance(value, Var) and value.default is not MISSING:
+        return {"default": value.default}  # pyrefly: ignore[bad-assignment]  # MISSING is excluded by identity
+    return {}
+
+
+class _Encoder:
+    def __init__(self) -> None:
+        self._numbers: dict[int, int] = {}
+        self._count = 0
+
+    def encode(self, value: Value) -> Any:
+        if not isinstance(value, (list, tuple, dict, Call, Var)):
+            return value
+        if id(value) in self._numbers and not _is_empty(value):
+            return {"$ref": self._numbers[id(value)]}
+        number = self._numbers[id(value)] = self._count
+        self._count += 1
+        match value:
+            case Call():
+                return self._call(value, number)
+            case Var():
+                return self._var(value, number)
+            case dict():
+                items = [[self.encode(key), self.encode(item)] for key, item in value.items()]
+                return {"$": "map", "n": number, "items": items}
+        kind = "tuple" if isinstance(value, tuple) else "seq"
+        return {"$": kind, "n": number, "items": [self.encode(item) for item in value]}
+
+    def _call(self, call: Call, number: int) -> dict[str, Any]:
+        result: dict[str, Any] = {"$": call.kind, "n": number, "spec": call.spec, "name": call.name}
+        result["args"] = [self.encode(item) for item in call.args]
+        result["kwargs"] = [[key, self.encode(item)] for key, item in call.kwargs.items()]
+        for name in ("latent_args", "submodule_searchpath"):
+            if getattr(call, name) is not None:
+                result[name] = self.encode(getattr(call, name))
+        return result
+
+    def _var(self, var: Var, number: int) -> dict[str, Any]:
+        result: dict[str, Any] = {"$": "var", "n": number, "name": var.name, "has_default": var.default is not MISSING}
+        if var.default is not MISSING:
+            result["default"] = self.encode(var.default)  # pyrefly: ignore[bad-argument-type]  # excluded by identity
+        return result
+
+
+def _is_empty(value: Value) -> bool:
+    return isinstance(value, (list, tuple, dict)) and not value

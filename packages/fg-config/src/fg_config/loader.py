@@ -1,0 +1,118 @@
+"""YAML 1.1 text to PyYAML nodes and scalars, with every error at the line of a template.
+
+The C parser composes nodes with their marks; what they mean (tags, merges, repeated keys) is decided here and in
+`parse`, because overriding by repetition and merging with identity are part of the language.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import yaml
+from yaml.constructor import SafeConstructor
+
+from fg_config.errors import YamlError
+from fg_config.nodes import Span
+from fg_config.sourcemap import RenderedText
+
+_TAG: Final = "tag:yaml.org,2002:"
+_constructor = SafeConstructor()
+_SCALARS: Final[dict[str, Callable[[yaml.ScalarNode], Any]]] = {
+    f"{_TAG}null": lambda node: None,
+    f"{_TAG}bool": _constructor.construct_yaml_bool,
+    f"{_TAG}int": _constructor.construct_yaml_int,
+    f"{_TAG}float": _constructor.construct_yaml_float,
+    f"{_TAG}str": lambda node: node.value,
+    f"{_TAG}value": lambda node: node.value,
+}
+MERGE_TAG: Final = f"{_TAG}merge"
+MAP_TAG: Final = f"{_TAG}map"
+SEQUENCE_TAG: Final = f"{_TAG}seq"
+_HELP: Final = {
+    f"{_TAG}timestamp": "put it in quotes: dates are no value type here",
+    f"{_TAG}binary": "binary data is no value type here; name a file instead",
+    f"{_TAG}set": "use a list, or build one with !call:set",
+    MERGE_TAG: "'<<' is only meaningful as a key; put it in quotes",
+}
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def span_of(node: yaml.Node, text: str) -> Span:
+    """The place of a YAML node in the templates that `text` was rendered from."""
+    return _span(node.start_mark, text)
+
+
+def _span(mark: Any, text: str) -> Span:
+    if isinstance(text, RenderedText):
+        return text.span(mark.line, mark.column)
+    return Span(file="<text>", line=mark.line + 1, column=mark.column + 1)
+
+
+def _snippet(text: str, line: int) -> str:
+    lines = text.split("\n")
+    return lines[line] if line < len(lines) else ""
+
+
+def yaml_error(message: str, node: yaml.Node, text: str, *, code: str = "FG0301", help: str | None = None) -> YamlError:
+    """A `YamlError` at the place of `node`."""
+    snippet = _snippet(text, node.start_mark.line)
+    return YamlError(message, code=code, span=span_of(node, text), snippet=snippet, help=help)
+
+
+def compose(text: str) -> yaml.Node | None:
+    """Parse one YAML document to nodes; None when it is empty. Raises `YamlError`."""
+    loader = _Loader(str.__str__(text))  # the C parser takes no subclass of str
+    try:
+        return loader.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        problem = ": ".join(part for part in (error.context, error.problem) if part)
+        if mark is None:
+            raise YamlError(f"YAML syntax: {problem}") from error
+        raise YamlError(
+            f"YAML syntax: {problem}",
+            span=_span(mark, text),
+            snippet=_snippet(text, mark.line),
+            help=_syntax_help(error),
+        ) from error
+    except yaml.YAMLError as error:  # a character that YAML does not allow carries no mark
+        raise YamlError(f"YAML syntax: {error}") from error
+    finally:
+        loader.dispose()
+
+
+def _syntax_help(error: yaml.MarkedYAMLError) -> str | None:
+    problem = error.problem or ""
+    if "duplicate anchor" in problem:
+        return "an anchor is defined once; override the block that holds it instead of anchoring again"
+    if "undefined alias" in problem:
+        return "the anchor must stand before the alias; was its block overridden without it?"
+    if "scanning a tag" in (error.context or ""):
+        return "a tag ends at a blank: write `!call:dict []` with a blank before a bracket or brace"
+    return None
+
+
+def scalar(node: yaml.ScalarNode, text: str) -> bool | int | float | str | None:
+    """The value of an untagged scalar. Raises `YamlError` for types the language does not have."""
+    construct = _SCALARS.get(node.tag)
+    if construct is None:
+        name = node.tag.removeprefix(_TAG)
+        raise yaml_error(f"{node.value!r} has type {name!r}", node, text, code="FG0302", help=_HELP.get(node.tag))
+    try:
+        return construct(node)
+    except (ValueError, KeyError) as error:
+        name = node.tag.removeprefix(_TAG)
+        raise yaml_error(f"{node.value!r} is no {name}", node, text, code="FG0302") from error
+
+
+def plain_data(node: yaml.Node | None, text: str = "") -> Any:
+    """The value of a document without tags, merges or anchors (alias files)."""
+    if node is None:
+        return None
+    if isinstance(node, yaml.MappingNode):
+        return {plain_data(key, text): plain_data(value, text) for key, value in node.value}
+    if isinstance(node, yaml.SequenceNode):
+        return [plain_data(item, text) for item in node.value]
+    assert isinstance(node, yaml.ScalarNode)
+    return scalar(node, text)

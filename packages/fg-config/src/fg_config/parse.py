@@ -1,0 +1,237 @@
+"""YAML nodes to the graph: tags, merges, repeated keys and the arguments of calls.
+
+Nothing is imported here. Each YAML node is parsed once, so an alias is the same graph value as its anchor.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from fg_config.arguments import split_arguments
+from fg_config.errors import GraphError, YamlError
+from fg_config.graph import Graph
+from fg_config.hints import nearest
+from fg_config.loader import MAP_TAG, MERGE_TAG, SEQUENCE_TAG, compose, scalar, span_of, yaml_error
+from fg_config.nodes import MISSING, Call, CallKind, Span, Value, Var
+
+_CALLS: Final[Mapping[str, CallKind]] = {
+    "call": "call",
+    "singleton": "call",
+    "factory": "factory",
+    "partial": "partial",
+    "lambda": "partial",
+    "meta": "meta",
+}
+_CONTAINERS: Final = ("list", "tuple", "dict", "dlist")
+_WORDS: Final = (*_CALLS, *_CONTAINERS, "var")
+_TAG: Final = re.compile(r"!(\w+)(?::(.*))?", re.DOTALL)
+_NAMED_CONTAINER: Final = re.compile(r"!(list|tuple|dict|dlist):?@(.+)")
+
+
+def parse_graph(text: str, *, directory: Path | None = None) -> Graph:
+    """Parse rendered text. `directory` is what relative file names in import specs are relative to.
+
+    Raises `YamlError` or `GraphError`, both with the template line.
+    """
+    node = compose(text)
+    parser = _Parser(text)
+    root = None if node is None else parser.value(node)
+    if node is not None and type(root) is dict:
+        _check_root_keys(parser, node, root)
+        root = _without_hidden(parser, root)
+    return Graph(root, spans=parser.spans, directory=directory)
+
+
+def _check_root_keys(parser: _Parser, node: yaml.Node, root: Mapping[Any, Value]) -> None:
+    for key in root:
+        if not isinstance(key, str):
+            span = parser.spans.get((id(root), key)) or span_of(node, parser.text)
+            raise YamlError(
+                f"the target name {key!r} is a {type(key).__name__}", code="FG0310", span=span, help="put it in quotes"
+            )
+
+
+def _without_hidden(parser: _Parser, root: dict[Any, Value]) -> dict[Any, Value]:
+    """Targets are what does not begin with a dot (`.define: &x …` declares without exposing)."""
+    targets = {key: value for key, value in root.items() if not key.startswith(".")}
+    parser.spans.update({(id(targets), key): parser.spans[id(root), key] for key in targets})
+    return targets
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.spans: dict[tuple[int, Any], Span] = {}
+        self._values: dict[int, Value] = {}
+        self._pairs: dict[int, list[tuple[yaml.Node, yaml.Node]]] = {}
+        self._open: set[int] = set()
+        self._names: dict[str, Call] = {}
+
+    def error(self, message: str, node: yaml.Node, code: str, help: str | None = None) -> YamlError:
+        return yaml_error(message, node, self.text, code=code, help=help)
+
+    def value(self, node: yaml.Node) -> Value:
+        """The graph value of a YAML node, the same one at every alias."""
+        if id(node) in self._values:
+            return self._values[id(node)]
+        if id(node) in self._open:
+            raise GraphError("an alias leads back to the node that holds it", span=span_of(node, self.text))
+        self._open.add(id(node))
+        self._values[id(node)] = value = self._fresh(node)
+        self._open.discard(id(node))
+        return value
+
+    def _fresh(self, node: yaml.Node) -> Value:
+        if node.tag.startswith("!"):
+            return self._tagged(node)
+        if isinstance(node, yaml.MappingNode) and node.tag == MAP_TAG:
+            return self.mapping(node)
+        if isinstance(node, yaml.SequenceNode) and node.tag == SEQUENCE_TAG:
+            return self.sequence(node)
+        if isinstance(node, yaml.ScalarNode):
+            return scalar(node, self.text)
+        raise self.error(f"the tag {node.tag!r} is no part of the language", node, "FG0302")
+
+    # --- plain containers ------------------------------------------------------------------------------------------
+
+    def sequence(self, node: yaml.SequenceNode) -> list[Value]:
+        """A new list of the items."""
+        items = [self.value(item) for item in node.value]
+        self.spans.update({(id(items), index): span_of(item, self.text) for index, item in enumerate(node.value)})
+        return items
+
+    def mapping(self, node: yaml.MappingNode) -> dict[Any, Value]:
+        """A new dict: merged entries first; of a repeated key the last value, at the first place."""
+        result: dict[Any, Value] = {}
+        for key_node, value_node in self._flat(node):
+            key = self._key(key_node)
+            result[key] = self.value(value_node)
+            self.spans[id(result), key] = span_of(value_node, self.text)
+        return result
+
+    def _key(self, node: yaml.Node) -> Hashable:
+        key = self.value(node)
+        if isinstance(key, (Call, Var)):
+            raise self.error("a node cannot be a key", node, "FG0303")
+        if isinstance(key, (list, dict, tuple)):
+            raise self.error(f"a {type(key).__name__} cannot be a key", node, "FG0303")
+        return key
+
+    def _flat(self, node: yaml.MappingNode) -> list[tuple[yaml.Node, yaml.Node]]:
+        """Pairs of the mapping with its merges resolved."""
+        if id(node) not in self._pairs:
+            if any(key.tag == MERGE_TAG for key, _ in node.value):
+                self._pairs[id(node)] = []  # a merge that leads back here adds nothing twice
+                merged = [pair for key, value in node.value if key.tag == MERGE_TAG for pair in self._merged(value)]
+                self._pairs[id(node)] = merged + [pair for pair in node.value if pair[0].tag != MERGE_TAG]
+            else:
+                self._pairs[id(node)] = node.value
+        return self._pairs[id(node)]
+
+    def _merged(self, node: yaml.Node) -> list[tuple[yaml.Node, yaml.Node]]:
+        if isinstance(node, yaml.MappingNode):
+            return self._flat(node)
+        if isinstance(node, yaml.SequenceNode) and all(isinstance(item, yaml.MappingNode) for item in node.value):
+            # The first mapping listed wins, and of repeated keys the last is kept.
+            return [pair for item in reversed(node.value) for pair in self._flat(item)]
+        raise self.error("'<<' merges a mapping or a list of mappings", node, "FG0304")
+
+    # --- tags ------------------------------------------------------------------------------------------------------
+
+    def _tagged(self, node: yaml.Node) -> Value:
+        if container := _NAMED_CONTAINER.fullmatch(node.tag):
+            return self._container(node, container[1], container[2])
+        found = _TAG.fullmatch(node.tag)
+        word, rest = (found[1], found[2]) if found else ("", None)
+        if word in _CALLS:
+            return self._call(node, _CALLS[word], rest)
+        if word in _CONTAINERS and not rest:
+            return self._container(node, word, None)
+        if word == "var" and not rest:
+            return self._var(node)
+        hint = nearest(f"!{word}", [f"!{known}" for known in _WORDS], "tags")
+        raise self.error(f"unknown tag {node.tag!r}", node, "FG0305", hint)
+
+    def _content(self, node: yaml.Node) -> list[Value] | dict[Any, Value] | None:
+        """The content of a tagged node; None when it has none."""
+        if isinstance(node, yaml.MappingNode):
+            return self.mapping(node)
+        if isinstance(node, yaml.SequenceNode):
+            return self.sequence(node)
+        if node.value == "":
+            return None
+        help = "arguments are a list or a mapping: put the value in brackets"
+        raise self.error(f"{node.tag} has the scalar {node.value!r} as its content", node, "FG0306", help)
+
+    def _call(self, node: yaml.Node, kind: CallKind, rest: str | None) -> Call:
+        spec, _, name = (rest or "").partition("@")
+        if not spec:
+            raise self.error(f"{node.tag} names nothing to call", node, "FG0305", "write !call:module:Name")
+        content = self._content(node)
+        arguments = split_arguments(content, lambda message, help: self.error(message, node, "FG0307", help))
+        call = Call(
+            kind=kind,
+            spec=spec,
+            name=name or None,
+            span=span_of(node, self.text),
+            args=tuple(arguments.args),
+            kwargs=arguments.kwargs,
+            latent_args=arguments.latent_args,
+            submodule_searchpath=arguments.submodule_searchpath,
+        )
+        for key, (container, place) in arguments.origins.items():
+            if (id(container), place) in self.spans:
+                self.spans[id(call), key] = self.spans[id(container), place]
+        return self._named(call, node)
+
+    def _container(self, node: yaml.Node, word: str, name: str | None) -> Call:
+        content = self._content(node)
+        kind = "dict" if word == "dict" else "tuple" if word == "tuple" else "list"
+        wanted = dict if word in ("dict", "dlist") else list
+        if content is None:
+            content = wanted()
+        if not isinstance(content, wanted):
+            raise self.error(f"!{word} takes a {'mapping' if wanted is dict else 'list'}", node, "FG0306")
+        inner = self._listed(content) if word == "dlist" else tuple(content) if word == "tuple" else content
+        call = Call(kind="call", spec=f"named_{kind}", name=name, span=span_of(node, self.text), args=(inner,))
+        if word == "tuple":
+            entries = [(index, self.spans.get((id(content), index))) for index in range(len(content))]
+            self.spans.update({(id(inner), index): span for index, span in entries if span})
+        return self._named(call, node)
+
+    def _listed(self, content: Any) -> list[Value]:
+        """The values of a `!dlist` without those deleted by `~`."""
+        kept = [(key, value) for key, value in content.items() if value is not None]
+        items = [value for _, value in kept]
+        self.spans.update({(id(items), index): self.spans[id(content), key] for index, (key, _) in enumerate(kept)})
+        return items
+
+    def _named(self, call: Call, node: yaml.Node) -> Call:
+        if call.name is None:
+            return call
+        first = self._names.setdefault(call.name, call)
+        if first is not call:
+            message = f"the name {call.name!r} is given to two nodes; the first is at {first.span}"
+            raise GraphError(message, code="FG0402", span=span_of(node, self.text), help="names are unique")
+        return call
+
+    def _var(self, node: yaml.Node) -> Var:
+        span = span_of(node, self.text)
+        if isinstance(node, yaml.ScalarNode):
+            return self._make_var(node, node.value, MISSING, span)
+        content = self._content(node)
+        if isinstance(content, list) and 1 <= len(content) <= 2:
+            return self._make_var(node, content[0], content[1] if len(content) == 2 else MISSING, span)
+        if isinstance(content, dict) and "name" in content and content.keys() <= {"name", "default"}:
+            return self._make_var(node, content["name"], content.get("default", MISSING), span)
+        raise self.error("a variable is `!var name` or `!var {name: n, default: d}`", node, "FG0308")
+
+    def _make_var(self, node: yaml.Node, name: object, default: Any, span: Span) -> Var:
+        if not isinstance(name, str) or not name:
+            raise self.error(f"the name of a variable is a string, not {name!r}", node, "FG0308")
+        return Var(name=name, default=default, span=span)

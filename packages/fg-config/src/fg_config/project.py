@@ -1,0 +1,172 @@
+"""A project and one of its configs: the object that commands, scripts and other configs work with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fg_config.builder import build
+from fg_config.dynamic_args import DynamicArg, parse_dynamic_args
+from fg_config.environment import ConfigEnvironment, LoadedConfig
+from fg_config.errors import ConfigError, ProjectError
+from fg_config.graph import Graph
+from fg_config.hints import nearest
+from fg_config.latent import DotDict
+from fg_config.policy import ImportPolicy, current_policy
+from fg_config.project_meta import config_names, read_project_meta
+from fg_config.rendering import TemplateUse
+from fg_config.sourcemap import RenderedText
+from fg_config.workspace import find_project_dir
+
+__all__ = ["Project", "find_project_dir", "from_project", "list_configs", "read_project_meta"]
+
+
+class Project:
+    """One config of a project, rendered and parsed when first needed.
+
+    `config_name` names a template below the project's config prefix (empty or None: the default config);
+    `template_vars` are visible in its templates. Reading imports nothing that the config names. Calling the project
+    builds targets under `policy` (default: that of a build that is running, else `ImportPolicy.default()`):
+
+    - `project()` builds the target `main`; `project("a", tokenizer=t)` one target with context variables;
+    - `project("a", "b")` several, in this order; `project(["a", "b"])` or `asdict=True` those that exist, by name.
+
+    Raises `ConfigError` with the template line for mistakes in the project.
+    """
+
+    def __init__(
+        self,
+        config_name: str | None = "",
+        project_dir: str | os.PathLike[str] = ".",
+        *,
+        policy: ImportPolicy | None = None,
+        **template_vars: Any,
+    ) -> None:
+        self.meta = read_project_meta(project_dir)
+        self.config_name = self._config_name(config_name)
+        self.template_vars = template_vars
+        self.policy = policy
+        self.environment = ConfigEnvironment(self.meta.search_path, self.meta.variables)
+
+    @property
+    def project_dir(self) -> Path:
+        """The absolute project directory."""
+        return self.meta.project_dir
+
+    @property
+    def search_path(self) -> list[Path]:
+        """Every directory that templates are searched in, in order."""
+        return self.environment.search_path
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of the config."""
+        return self._loaded.graph
+
+    @property
+    def pp_config(self) -> RenderedText:
+        """The text that the templates render to."""
+        return self._loaded.pp_config
+
+    @property
+    def config(self) -> Any:
+        """The targets by name and attribute; nodes are callables that build themselves."""
+        return self._loaded.config
+
+    @property
+    def warnings(self) -> list[ConfigError]:
+        """Findings that do not stop a config from working, such as a block that overrides nothing."""
+        return list(self._loaded.warnings)
+
+    @property
+    def templates_used(self) -> list[TemplateUse]:
+        """The templates that took part, in the order of loading."""
+        return list(self._loaded.templates_used)
+
+    @property
+    def dynamic_args(self) -> tuple[DynamicArg, ...]:
+        """The command-line flags that the config declares."""
+        return parse_dynamic_args(self.graph)
+
+    def load_config(self, config_name: str | None = "", /, **template_vars: Any) -> Project:
+        """Another config of this project (or this one with other variables), with the same in-memory templates."""
+        other = Project(config_name, self.project_dir, policy=self.policy, **template_vars)
+        other.environment = self.environment
+        return other
+
+    def add_template(self, name: str, text: str) -> None:
+        """Add a template that exists in memory only. It must be added before the config is first read."""
+        self.environment.add_template(name, text)
+
+    def __call__(self, *targets: str | Iterable[str], asdict: bool = False, **context: Any) -> Any:
+        names = targets or ("main",)
+        if len(names) == 1 and not isinstance(names[0], str):
+            names, asdict = tuple(names[0]), True
+        flat = [str(name) for name in names]
+        if asdict:
+            known = [name for name in flat if name in self.graph.targets]
+            return DotDict(self._build(known, context))
+        built = self._build(flat, context)
+        return built[flat[0]] if len(flat) == 1 else tuple(built[name] for name in flat)
+
+    def __repr__(self) -> str:
+        return f"Project({self.config_name!r}, {str(self.project_dir)!r})"
+
+    def _build(self, names: list[str], context: Mapping[str, Any]) -> dict[str, Any]:
+        values = {"pp_config": self.pp_config, **context}
+        return build(self.graph, names, context=values, policy=self.policy or current_policy())
+
+    @cached_property
+    def _loaded(self) -> LoadedConfig:
+        return self.environment.load_config(
+            f"{self.meta.config_prefix}/{self.config_name}",
+            directory=self.project_dir,
+            variables=self.template_vars,
+        )
+
+    def _config_name(self, name: str | None) -> str:
+        chosen = name or self.meta.default_config
+        if not chosen:
+            places = ", ".join(str(path / self.meta.config_prefix) for path in self.meta.searchdir)
+            raise ProjectError(f"{self.meta.project_dir} has no configs", code="FG0604", help=f"looked in: {places}")
+        known = config_names(self.meta.searchdir, self.meta.config_prefix)
+        if chosen in known or self._is_template(chosen):
+            return chosen
+        origin = "" if name else " (default_config of meta.yaml)"
+        message = f"no config {chosen!r}{origin} in {self.meta.project_dir}"
+        raise ProjectError(message, code="FG0604", help=nearest(chosen, known, "configs"))
+
+    def _is_template(self, name: str) -> bool:
+        environment = ConfigEnvironment(self.meta.search_path)
+        return environment.find_template(f"{self.meta.config_prefix}/{name}") is not None
+
+
+def list_configs(project_dir: str | os.PathLike[str] = ".") -> list[str]:
+    """The names of the configs of a project, sorted."""
+    meta = read_project_meta(project_dir)
+    return config_names(meta.searchdir, meta.config_prefix)
+
+
+def from_project(
+    project_dir: str | os.PathLike[str],
+    config_template: str | None = None,
+    targets: str | Iterable[str] = "",
+    pp_debug: bool = False,
+    pp_kwargs: Mapping[str, Any] | None = None,
+    **context: Any,
+) -> Any:
+    """Build targets of another project's config; the call that configs use to build on each other.
+
+    `targets` as a string gives the object (default `main`), as a list a mapping. `pp_kwargs` are template variables
+    of the other config, `context` its variables (`!var`). With `pp_debug` an error carries the rendered text.
+    """
+    project = Project(config_template, project_dir, **(pp_kwargs or {}))
+    try:
+        return project(targets or "main", **context)
+    except Exception as error:
+        if pp_debug:
+            error.add_note(f"{project!r} renders to:\n{project.pp_config.with_line_numbers()}")
+        raise

@@ -1,0 +1,108 @@
+"""The project record: what `meta.yaml` says about search path, configs and names."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from fg_config.builder import is_plain
+from fg_config.environment import ConfigEnvironment
+from fg_config.errors import ProjectError
+from fg_config.graph import Graph
+from fg_config.hints import nearest
+from fg_config.paths import config_dir
+from fg_config.tagged import tagged_content
+from fg_config.workspace import META, WORKSPACE, find_workspace_dir
+
+logger = logging.getLogger(__name__)
+_KEYS: Final = ("searchdir", "config_prefix", "default_config", "name", "description", "system_path")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectMeta:
+    """A project record. `searchdir` and `system_path` are absolute; `extra` holds the keys nobody reads."""
+
+    project_dir: Path
+    workspace_root: Path
+    searchdir: tuple[Path, ...]
+    config_prefix: str = "configs"
+    default_config: str | None = None
+    name: str | None = None
+    description: str | None = None
+    system_path: Path | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def search_path(self) -> list[Path]:
+        """Where templates are searched: the project's directories, the workspace, the user's own templates."""
+        common = [self.workspace_root / WORKSPACE, config_dir() / "templates"]
+        return list(dict.fromkeys([*self.searchdir, *(path for path in common if path.is_dir())]))
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """Template variables of every template of the project."""
+        return {"project_dir": str(self.project_dir), "workspace_root": str(self.workspace_root)}
+
+
+def read_project_meta(project_dir: str | os.PathLike[str]) -> ProjectMeta:
+    """Render and read `meta.yaml` of the project at `project_dir`. Raises `ConfigError`."""
+    directory = Path(os.path.normpath(Path(project_dir).expanduser().absolute()))  # keeps links
+    if not (directory / META).is_file():
+        raise ProjectError(f"{directory} is no project: it has no {META}", code="FG0602")
+    bare = ProjectMeta(project_dir=directory, workspace_root=find_workspace_dir(directory), searchdir=(directory,))
+    graph = ConfigEnvironment(bare.search_path, bare.variables).load(META).graph
+    record = _record(graph, directory)
+    defaults = _with_default_config(record, directory)
+    return ProjectMeta(project_dir=directory, workspace_root=bare.workspace_root, **defaults)
+
+
+def _record(graph: Graph, directory: Path) -> dict[str, Any]:
+    root = tagged_content(graph.root) if tagged_content(graph.root) is not None else graph.root
+    if not isinstance(root, dict) or not is_plain(root):
+        raise ProjectError(f"{directory / META} must be a mapping of plain values", code="FG0603")
+    extra = {key: value for key, value in root.items() if key not in _KEYS}
+    for key in extra:
+        logger.warning("%s: nobody reads the key %r; %s", graph.span(key) or directory / META, key, nearest(key, _KEYS))
+    record: dict[str, Any] = {key: root[key] for key in _KEYS if root.get(key) is not None}
+    for key, value in record.items():
+        if key != "searchdir" and not isinstance(value, str):
+            raise ProjectError(f"{key!r} must be a string, not {value!r}", code="FG0603", span=graph.span(key))
+    record["searchdir"] = _directories(graph, record.get("searchdir", ["templates"]), directory)
+    if "system_path" in record:
+        record["system_path"] = _absolute(directory, record["system_path"])
+    return {**record, "extra": extra}
+
+
+def _directories(graph: Graph, value: Any, directory: Path) -> tuple[Path, ...]:
+    content = tagged_content(value)
+    items = [value] if isinstance(value, str) else value if content is None else content
+    if not isinstance(items, (list, tuple)) or not all(isinstance(item, str) for item in items):
+        message = f"'searchdir' must be a list of directories, not {value!r}"
+        raise ProjectError(message, code="FG0603", span=graph.span("searchdir"))
+    return tuple(dict.fromkeys(_absolute(directory, item) for item in items))
+
+
+def _absolute(directory: Path, path: str) -> Path:
+    return Path(os.path.normpath(directory / Path(path).expanduser()))
+
+
+def _with_default_config(record: dict[str, Any], directory: Path) -> dict[str, Any]:
+    if "default_config" in record:
+        return record
+    names = config_names(record["searchdir"], record.get("config_prefix", "configs"))
+    return {**record, "default_config": names[0] if names else None}
+
+
+def config_names(searchdir: tuple[Path, ...], prefix: str) -> list[str]:
+    """The configs below `prefix` in every search directory, each name once, sorted; hidden directories are skipped."""
+    names = set()
+    for root in (directory / prefix for directory in searchdir):
+        for folder, subfolders, files in os.walk(root):
+            subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+            found = (Path(folder, name) for name in files if name.endswith(".yaml") and not name.startswith("."))
+            names.update(path.relative_to(root).as_posix() for path in found)
+    return sorted(names)

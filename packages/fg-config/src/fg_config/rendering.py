@@ -1,0 +1,256 @@
+"""One render: which templates it loaded, in which order, and what each rendered line came from.
+
+Everything that depends on what was loaded (sub-template labels, the template table) belongs to the render and dies
+with it, so rendering one config never changes another.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import CodeType
+from typing import Any, Final, NamedTuple
+
+import jinja2
+from jinja2.sandbox import SandboxedEnvironment
+
+from fg_config.errors import ConfigError, TemplateError
+from fg_config.hints import nearest
+from fg_config.names import to_yaml_text
+from fg_config.nodes import Span
+from fg_config.preprocess import preprocess
+from fg_config.source import TemplateSource, read_source
+from fg_config.sourcemap import PLANE_SIZE, RenderedText, extract, mark_template, marker, trim_marked
+from fg_config.template_facts import TemplateFacts, facts_of
+
+_CACHE_LIMIT: Final = 1024
+
+
+class TemplateUse(NamedTuple):
+    """A template that took part in a render, and the template that asked for it (None for the first)."""
+
+    name: str
+    file: str
+    includer: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledTemplate:
+    """A template as code. `number` identifies it in marks."""
+
+    number: int
+    source: TemplateSource
+    code: CodeType
+    facts: TemplateFacts
+
+
+_compiled: dict[TemplateSource, CompiledTemplate] = {}
+_numbers = itertools.count()
+
+
+class UndefinedNameError(jinja2.UndefinedError):
+    """An undefined name or attribute was used."""
+
+    def __init__(self, message: str | None, owner: object, name: object) -> None:
+        super().__init__(message)
+        self.owner = owner
+        self.name = name
+
+
+class NamedUndefined(jinja2.StrictUndefined):
+    """Strict, and its error knows the name and the object that lacks it."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        hint: str | None = None,
+        obj: Any = jinja2.utils.missing,
+        name: str | None = None,
+        exc: Callable[[str | None], Exception] = jinja2.UndefinedError,
+    ) -> None:
+        if exc is jinja2.UndefinedError:
+            exc = lambda message: UndefinedNameError(message, obj, name)  # noqa: E731  # Jinja only calls it
+        super().__init__(hint, obj, name, exc)  # pyrefly: ignore[bad-argument-type]  # Jinja only calls it
+
+
+class TemplateEnvironment(SandboxedEnvironment):
+    """Jinja2 as the language uses it. `on_request` hears who asks for which template."""
+
+    def __init__(self, loader: jinja2.BaseLoader, on_request: Callable[[str, str], None]) -> None:
+        # No template cache: within one render a name may come to mean another sub-template.
+        super().__init__(loader=loader, undefined=NamedUndefined, trim_blocks=True, cache_size=0)
+        self.on_request = on_request
+        self.filters["trim"] = _trim
+        self.filters["toyaml"] = to_yaml_text
+
+    def join_path(self, template: str, parent: str) -> str:
+        self.on_request(template, parent)
+        return template
+
+
+def _trim(value: Any, chars: str | None = None) -> str:
+    return trim_marked(str(value), chars)
+
+
+_parser = TemplateEnvironment(jinja2.DictLoader({}), lambda template, parent: None)
+
+
+def compile_template(source: TemplateSource) -> CompiledTemplate:
+    """Compile with marks; equal sources share their code."""
+    found = _compiled.get(source)
+    if found is None:
+        if len(_compiled) >= _CACHE_LIMIT:
+            _compiled.clear()
+        found = _compiled[source] = _compile(source, next(_numbers) % PLANE_SIZE)
+    return found
+
+
+def _compile(source: TemplateSource, number: int) -> CompiledTemplate:
+    try:
+        tree = _parser.parse(preprocess(source.text))
+        facts = facts_of(tree)
+        offset = source.first_line - 1
+        mark_template(tree, lambda line: marker(number, line + offset))
+        # The name that requests carry, and the file name that tracebacks carry, is the number.
+        code = _parser.compile(tree, name=str(number), filename=f"<template {number}>")
+    except jinja2.TemplateSyntaxError as error:
+        line = error.lineno + source.first_line - 1
+        span = Span(file=source.file, line=line, label=source.label)
+        raise TemplateError(
+            f"template syntax: {error.message}", code="FG0201", span=span, snippet=source.line_text(line)
+        ) from error
+    return CompiledTemplate(number=number, source=source, code=code, facts=facts)
+
+
+@dataclass(slots=True)
+class Render:
+    """The state of one top-level render."""
+
+    find_file: Callable[[str], Path | None]
+    in_memory: Mapping[str, str]
+    all_names: Callable[[], Iterator[str]]
+    variables: Mapping[str, Any]
+    labels: dict[str, TemplateSource] = field(default_factory=dict)
+    files: dict[str, TemplateSource] = field(default_factory=dict)
+    loaded: dict[int, CompiledTemplate] = field(default_factory=dict)
+    by_name: dict[str, int] = field(default_factory=dict)
+    requests: list[tuple[str, int]] = field(default_factory=list)
+    warnings: list[ConfigError] = field(default_factory=list)
+
+    def run(self, first: TemplateSource | str) -> RenderedText:
+        """Render a template of the search path, or one given as source."""
+        loader = _Loader(self)
+        environment = TemplateEnvironment(loader, self._requested)
+        environment.globals.update(self.variables)
+        from fg_config.template_errors import located  # imported here: it knows this class
+
+        with located(self):
+            if isinstance(first, str):
+                template = environment.get_template(first)
+            else:
+                template = loader.make(environment, first, environment.make_globals(None))
+            marked = template.render()
+        text, source_map = extract(marked, self.span)
+        return RenderedText(text, source_map)
+
+    def _requested(self, template: str, parent: str) -> None:
+        self.requests.append((template, int(parent)))
+
+    def source(self, name: str) -> TemplateSource | None:
+        """The template of that name: a label seen in this render, one given in memory, or a file."""
+        if name in self.labels:
+            return self.labels[name]
+        if name in self.in_memory:
+            return TemplateSource(name=name, text=self.in_memory[name], file=f"<{name}>")
+        if name not in self.files:
+            path = self.find_file(name)
+            if path is None:
+                return None
+            self.files[name], *labelled = read_source(name, path)
+            for part in labelled:
+                self._define_label(part)
+        return self.files[name]
+
+    def _define_label(self, source: TemplateSource) -> None:
+        earlier = self.labels.get(source.name)
+        if earlier is not None:
+            span = Span(file=source.file, line=source.first_line - 1, label=source.label)
+            message = f"sub-template {source.name!r} replaces the one in {earlier.file}:{earlier.first_line - 1}"
+            self.warnings.append(TemplateError(message, code="FG0210", span=span, help="rename one of them"))
+        self.labels[source.name] = source
+
+    def load(self, source: TemplateSource) -> CompiledTemplate:
+        """Compile `source` and remember that it took part."""
+        try:
+            template = compile_template(source)
+        except TemplateError as error:
+            if error.span is not None and self.requests:
+                raise self._with_chain(error, source) from error
+            raise
+        self.loaded[template.number] = template
+        self.by_name.setdefault(source.name, template.number)
+        return template
+
+    def _with_chain(self, error: TemplateError, source: TemplateSource) -> TemplateError:
+        span = error.span
+        assert span is not None
+        via = self._via_request(source.name)
+        longer = Span(file=span.file, line=span.line, column=span.column, label=span.label, via=via)
+        return TemplateError(error.message, code=error.code, span=longer, snippet=error.snippet, help=error.help)
+
+    def span(self, number: int, line: int) -> Span:
+        """The span of a line of a loaded template, with the chain that led to the template."""
+        template = self.loaded[number]
+        via = self._via_request(template.source.name)
+        return Span(file=template.source.file, line=line, label=template.source.label, via=via)
+
+    def _via_request(self, name: str) -> tuple[Span, ...]:
+        """Who asked for `name`, who asked for that one, and so on."""
+        chain: list[Span] = []
+        seen = {name}
+        while True:
+            asker = next((self.loaded[number] for template, number in self.requests if template == name), None)
+            if asker is None:
+                return tuple(chain)
+            line = asker.facts.line_of(name) + asker.source.first_line - 1
+            chain.append(Span(file=asker.source.file, line=line, label=asker.source.label))
+            name = asker.source.name
+            if name in seen:
+                return tuple(chain)
+            seen.add(name)
+
+    def uses(self) -> list[TemplateUse]:
+        """Every pair of template and asker, in the order of loading."""
+        first = next(iter(self.loaded.values()), None)
+        if first is None:
+            return []
+        found = [TemplateUse(name=first.source.name, file=first.source.file, includer=None)]
+        for name, parent in self.requests:
+            number = self.by_name.get(name)
+            if number is None:
+                continue  # an include that tolerates missing templates
+            includer = self.loaded[parent].source.name
+            found.append(TemplateUse(name=name, file=self.loaded[number].source.file, includer=includer))
+        return list(dict.fromkeys(found))
+
+    def missing(self, name: str) -> str | None:
+        """What a template name that does not exist may have meant."""
+        return nearest(name, [*self.labels, *self.in_memory, *self.all_names()], "templates")
+
+
+class _Loader(jinja2.BaseLoader):
+    def __init__(self, render: Render) -> None:
+        self.render = render
+
+    def load(self, environment: jinja2.Environment, name: str, globals: Any = None) -> jinja2.Template:
+        source = self.render.source(name)
+        if source is None:
+            raise jinja2.TemplateNotFound(name)
+        return self.make(environment, source, globals)
+
+    def make(self, environment: jinja2.Environment, source: TemplateSource, globals: Any) -> jinja2.Template:
+        code = self.render.load(source).code
+        return environment.template_class.from_code(environment, code, dict(globals or {}), None)

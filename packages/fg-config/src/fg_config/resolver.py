@@ -1,0 +1,100 @@
+"""Import specs to objects: `module:Symbol`, `file.py:Symbol`, a builtin or one of our helpers."""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from fg_config import distributions
+from fg_config.errors import GraphError
+from fg_config.file_modules import load_file
+from fg_config.helpers import HELPERS
+from fg_config.hints import nearest
+from fg_config.nodes import Span
+from fg_config.policy import ImportPolicy, current_policy
+
+_CODE: Final = "FG0410"
+
+
+def resolve_alias(spec: str) -> str:
+    """The spec that `spec` stands for in the alias tables of the installed distributions, else `spec`."""
+    return distributions.aliases().get(spec, spec) if ":" in spec else spec
+
+
+def resolve(
+    spec: str,
+    *,
+    submodule_searchpath: Sequence[str | Path] = (),
+    directory: Path | None = None,
+    policy: ImportPolicy | None = None,
+    span: Span | None = None,
+) -> Any:
+    """Import what `spec` names. Relative files are relative to `directory` (default: the working directory).
+
+    Raises `GraphError` when there is no such thing and `PolicyError` when it is forbidden; an exception that a module
+    raises while it is imported passes through with a note.
+    """
+    policy = policy or current_policy()
+    spec = resolve_alias(spec)
+    policy.check_spec(spec, span)
+    module_name, colon, symbol = spec.rpartition(":")
+    if not colon:
+        found = _builtin(spec, span)
+    elif not symbol or ":" in module_name.removeprefix(Path(module_name).drive):
+        raise GraphError(f"{spec!r} is no import spec", code=_CODE, span=span, help="write module:Name or file.py:Name")
+    else:
+        module = _module(module_name, spec, submodule_searchpath, directory, span)
+        found = _attribute(module, symbol, spec, span)
+    policy.check_object(spec, found, span)
+    return found
+
+
+def _builtin(spec: str, span: Span | None) -> Any:
+    first, *rest = spec.split(".")
+    if not hasattr(builtins, first) and spec in HELPERS:
+        return HELPERS[spec]
+    found: Any = builtins
+    for name in (first, *rest):
+        if not hasattr(found, name):
+            raise GraphError(f"{spec!r} is no builtin", code=_CODE, span=span, help=_builtin_help(spec))
+        found = getattr(found, name)
+    return found
+
+
+def _builtin_help(spec: str) -> str | None:
+    module, dot, symbol = spec.rpartition(".")
+    if dot:
+        return f"write {module}:{symbol}"
+    return nearest(spec, [*HELPERS, *dir(builtins)], "builtins")
+
+
+def _module(name: str, spec: str, searchpath: Sequence[str | Path], directory: Path | None, span: Span | None) -> Any:
+    if name.endswith(".py"):
+        return load_file((directory or Path.cwd()) / Path(name).expanduser(), searchpath, span)
+    if name.startswith(".") or not name:
+        help = "relative specs are for graphs that are exported as source; name the module in full"
+        raise GraphError(f"{spec!r} cannot be built: it is relative", code=_CODE, span=span, help=help)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
+            raise  # a module that it imports is missing: that is another mistake, with its own traceback
+        message = f"{spec!r} cannot be imported: no module named {error.name!r}"
+        raise GraphError(
+            message, code=_CODE, span=span, help="is the package installed in this environment?"
+        ) from error
+
+
+def _attribute(module: Any, symbol: str, spec: str, span: Span | None) -> Any:
+    found = module
+    for name in symbol.split("."):
+        try:
+            found = getattr(found, name)
+        except AttributeError as error:
+            owner = getattr(found, "__name__", type(found).__name__)
+            message = f"{spec!r} cannot be imported: {owner!r} has no {name!r}"
+            raise GraphError(message, code=_CODE, span=span, help=nearest(name, dir(found), "names")) from error
+    return found

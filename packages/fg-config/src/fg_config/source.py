@@ -1,0 +1,57 @@
+"""Template files: reading them and splitting them into sub-templates.
+
+A line such as `#---- mine.trainer ----` starts another template in the same file; everything before the first such
+line is the template that has the file's name.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+_MARKER: Final = re.compile(r"\n#\s*-{3,}\s*([\w./]+)\s*-{3,}\n")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemplateSource:
+    """The text of one template and where it stands. `first_line` is the line of the file that the text begins on."""
+
+    name: str
+    text: str
+    file: str
+    first_line: int = 1
+    label: str | None = None
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The lines of the text, `lines[0]` is line `first_line` of the file."""
+        return self.text.split("\n")
+
+    def line_text(self, line: int) -> str:
+        """What the user wrote on line `line` of the file (empty outside this template)."""
+        index = line - self.first_line
+        return self.lines[index] if 0 <= index < len(self.lines) else ""
+
+
+def read_source(name: str, path: Path) -> list[TemplateSource]:
+    """Read a template file (universal newlines) and split it; the first part carries the file's own name."""
+    return split_source(path.read_text(encoding="utf-8"), name=name, file=str(path))
+
+
+def split_source(text: str, *, name: str, file: str) -> list[TemplateSource]:
+    """Split `text` at its markers. Both newlines around a marker are consumed, so markers cannot be adjacent."""
+    parts: list[TemplateSource] = []
+    label: str | None = None
+    start = 0
+    for marker in [*_MARKER.finditer(text), None]:
+        end = marker.start() if marker else len(text)
+        first_line = text.count("\n", 0, start) + 1
+        parts.append(
+            TemplateSource(name=label or name, text=text[start:end], file=file, first_line=first_line, label=label)
+        )
+        if marker:
+            label, start = marker[1], marker.end()
+    return parts

@@ -1,0 +1,176 @@
+"""From what goes wrong inside Jinja2 to errors that name the template line, and what a template can never say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Final
+
+import jinja2
+from jinja2.utils import Namespace, missing
+
+from fg_config.errors import ConfigError, TemplateError
+from fg_config.hints import nearest
+from fg_config.nodes import Span
+from fg_config.rendering import CompiledTemplate, Render, UndefinedNameError
+
+_TEMPLATE_FRAME: Final = re.compile(r"<template (\d+)>")
+
+
+@contextmanager
+def located(render: Render) -> Iterator[None]:
+    """Turn every exception of a render into a `ConfigError` with the line of the innermost template."""
+    try:
+        yield
+    except RecursionError as error:
+        raise _cycle(render) or _at_line(render, error, "templates nest too deeply", "FG0205") from error
+    except ConfigError:
+        raise
+    except UndefinedNameError as error:
+        raise _undefined(render, error) from error
+    except jinja2.TemplateNotFound as error:
+        names = [str(name) for name in getattr(error, "templates", None) or [error.name]]
+        hints = filter(None, (render.missing(name) for name in names))
+        message = f"template {' or '.join(map(repr, names))} not found"
+        raise _at_line(render, error, message, "FG0204", help="; ".join(hints) or None) from error
+    except Exception as error:  # whatever a template's expression raises is a mistake in the template
+        name = type(error).__name__
+        message = str(error) if isinstance(error, jinja2.TemplateError) else f"{name}: {error}"
+        raise _at_line(render, error, message, "FG0202") from error
+
+
+def _at_line(render: Render, error: BaseException, message: str, code: str, help: str | None = None) -> TemplateError:
+    place = _innermost(render, error.__traceback__)
+    if place is None:
+        return TemplateError(message, code=code, help=help)
+    template, line = place
+    span, snippet = render.span(template.number, line), template.source.line_text(line)
+    return TemplateError(message, code=code, span=span, snippet=snippet, help=help)
+
+
+def _innermost(render: Render, trace: TracebackType | None) -> tuple[CompiledTemplate, int] | None:
+    """The last template frame of a traceback; Jinja2 has already put template lines into it."""
+    found = None
+    while trace is not None:
+        frame = _TEMPLATE_FRAME.fullmatch(trace.tb_frame.f_code.co_filename)
+        if frame and int(frame[1]) in render.loaded:
+            template = render.loaded[int(frame[1])]
+            found = template, trace.tb_lineno + template.source.first_line - 1
+        trace = trace.tb_next
+    return found
+
+
+def _undefined(render: Render, error: UndefinedNameError) -> TemplateError:
+    plain = _at_line(render, error, str(error), "FG0203")
+    if not isinstance(error.name, str):
+        return plain
+    if error.owner is missing:
+        message, known = f"{error.name!r} is not defined", _visible_names(render)
+    elif isinstance(error.owner, Namespace):
+        holder = _holder(plain.snippet or "", error.name)
+        message = f"'{holder}.{error.name}' is not defined"
+        attributes = object.__getattribute__(error.owner, "_Namespace__attrs")
+        known = {f"{holder}.{name}": None for name in attributes}
+        hint = nearest(f"{holder}.{error.name}", known)
+        return _copy(plain, message, hint)
+    else:
+        return plain
+    hint = nearest(error.name, known)
+    given = "give it a value (a dynamic argument, or `-- set`), or use `| default(...)`"
+    return _copy(plain, message, hint if hint and hint.startswith("did") else given)
+
+
+def _copy(error: TemplateError, message: str, help: str | None) -> TemplateError:
+    return TemplateError(message, code=error.code, span=error.span, snippet=error.snippet, help=help)
+
+
+def _holder(line: str, name: str) -> str:
+    found = re.search(rf"(\w+)\.{re.escape(name)}\b", line)
+    return found[1] if found else "ns"
+
+
+def _visible_names(render: Render) -> dict[str, None]:
+    names = dict.fromkeys(render.variables)
+    for template in render.loaded.values():
+        names |= dict.fromkeys(re.findall(r"\bset\s+(\w+)\s*=", template.source.text))
+    return names
+
+
+def _cycle(render: Render) -> TemplateError | None:
+    """The first chain of templates that leads back to its start."""
+    for first in render.loaded.values():
+        chain = [first]
+        while True:
+            parent = _extended(render, chain[-1])
+            if parent is None:
+                break
+            if parent in chain:
+                chain = [*chain[chain.index(parent) :], parent]
+                return _cycle_error(render, chain)
+            chain.append(parent)
+    return None
+
+
+def _extended(render: Render, template: CompiledTemplate) -> CompiledTemplate | None:
+    for name, asker in render.requests:
+        if asker == template.number and name in {reference.target for reference in template.facts.references}:
+            return render.loaded[render.by_name[name]]
+    return None
+
+
+def _cycle_error(render: Render, chain: list[CompiledTemplate]) -> TemplateError:
+    steps = " -> ".join(f"{template.source.name} ({template.source.file})" for template in chain)
+    line = chain[0].facts.line_of(chain[1].source.name) + chain[0].source.first_line - 1
+    span = Span(file=chain[0].source.file, line=line, label=chain[0].source.label)
+    return TemplateError(
+        f"templates extend each other in a circle: {steps}",
+        code="FG0205",
+        span=span,
+        snippet=chain[0].source.line_text(line),
+        help="a template of the same name earlier in the search path hides the one you mean; rename one of them",
+    )
+
+
+# --- warnings -----------------------------------------------------------------------------------------------------
+
+
+def useless_parts(render: Render) -> Iterator[ConfigError]:
+    """What a child says in vain: text outside blocks, and blocks that no parent has."""
+    for template in render.loaded.values():
+        if not template.facts.is_child:
+            continue
+        for line in template.facts.stray_text:
+            message = "text outside of blocks is never rendered, because this template extends another"
+            yield _warning(render, template, line, message, "FG0206", "move it into a block")
+        known = _inherited_blocks(render, template)
+        for name, line in template.facts.outer_blocks:
+            if name not in known:
+                message = f"block {name!r} overrides nothing: no parent template has it"
+                yield _warning(render, template, line, message, "FG0207", nearest(name, known, "blocks"))
+
+
+def _warning(
+    render: Render, template: CompiledTemplate, line: int, message: str, code: str, help: str | None
+) -> ConfigError:
+    at = line + template.source.first_line - 1
+    span, snippet = render.span(template.number, at), template.source.line_text(at)
+    return TemplateError(message, code=code, span=span, snippet=snippet, help=help)
+
+
+def _inherited_blocks(render: Render, template: CompiledTemplate) -> set[str]:
+    included = {reference.target for reference in template.facts.references if reference.kind == "include"}
+    blocks: set[str] = set()
+    todo, seen = [template], {template.number}
+    while todo:
+        current = todo.pop()
+        for name, asker in render.requests:
+            if asker != current.number or (current is template and name in included) or name not in render.by_name:
+                continue
+            parent = render.loaded[render.by_name[name]]
+            if parent.number not in seen:
+                seen.add(parent.number)
+                blocks |= parent.facts.all_blocks
+                todo.append(parent)
+    return blocks
