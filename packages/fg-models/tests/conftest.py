@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import fg_models
-from fg_config import ConfigEnvironment, ImportPolicy, build
+from fg_config import ConfigEnvironment, build
 
 TEMPLATES = Path(fg_models.__file__).parent / "templates"
 SIZES = {
@@ -52,8 +52,7 @@ def build_targets(tokenizer):
             output_dir=str(output_dir),
             **{**SIZES, **variables},
         )
-        policy = ImportPolicy.unrestricted()
-        return build(loaded.graph, targets, context={"tokenizer": tokenizer}, policy=policy)
+        return build(loaded.graph, targets, context={"tokenizer": tokenizer})
 
     return build_them
 

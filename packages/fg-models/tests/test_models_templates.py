@@ -49,6 +49,7 @@ def make_project(tmp_path):
 
 def test_a_tokenizer_project_trains_a_tokenizer(make_project, tmp_path):
     project = make_project(TOKENIZER_CONFIG, output_dir=str(tmp_path / "tokenizer"))
+    assert not project.warnings
     meta = project("meta")
     assert (meta["config_class"], meta["vocab_size"]) == ("type.tokenizer.bpe", 280)
     tokenizer = project("main").run()
@@ -61,6 +62,7 @@ def test_a_model_project_takes_its_sizes_from_dynamic_arguments(make_project, tm
     project = make_project(
         MODEL_CONFIG, output_dir=str(tmp_path / "m"), hidden_size=32, num_attention_heads=2, num_hidden_layers=1
     )
+    assert not project.warnings
     assert {"hidden_size", "num_hidden_layers", "output_dir"} <= {argument.dest for argument in project.dynamic_args}
     assert project("meta")["config_class"] == "type.model"
     model, kept = project("model", "pretrained_tokenizer", tokenizer=tokenizer)
