@@ -1,0 +1,128 @@
+"""From the options of the command line to a running server."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fg_inference.errors import SettingsError
+
+logger = logging.getLogger(__name__)
+
+SERVICE: Final = "inference"
+DTYPES: Final = {
+    "bf16": "bfloat16",
+    "bfloat16": "bfloat16",
+    "fp16": "float16",
+    "half": "float16",
+    "float16": "float16",
+    "fp32": "float32",
+    "float32": "float32",
+    "fp64": "float64",
+    "float64": "float64",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """What `inf server` was asked for; None leaves the choice to us."""
+
+    model: Path
+    checkpoint: str | None = None  # "latest" or a path
+    host: str = "127.0.0.1"
+    port: int = 8137
+    device: str | None = None
+    dtype: str | None = None  # a key of DTYPES
+    chat_template: Path | None = None
+    stop_sequences: tuple[str, ...] = ()
+    auth_token_file: Path | None = None
+
+
+def run_server(settings: ServerSettings, say: Callable[[str], None]) -> None:
+    """Load the model and serve it until a signal; `say` gets a line for everything worth knowing.
+
+    The port is bound before the model is loaded: a port in use is reported at once.
+
+    Raises:
+        SettingsError, fg_tls.TlsError, fg_models.ModelError: something the user can correct.
+    """
+    from fg_tls import Serving, TokenStore, bind_loopback, serve
+
+    with bind_loopback(settings.host, settings.port) as listener:
+        directory = _model_directory(settings)
+        device = settings.device or _best_device()
+        dtype = DTYPES[settings.dtype] if settings.dtype else _best_dtype(device)
+        say(f"loading {directory} on {device} as {dtype} …")
+
+        from fg_inference.app import ACCESS, create_app
+        from fg_inference.chat import ChatFormat
+        from fg_inference.engine import Engine
+        from fg_models import load_model
+
+        model, tokenizer = load_model(directory, device=device, dtype=dtype)
+        chat = ChatFormat(tokenizer, settings.chat_template)
+        engine = Engine(model, tokenizer, name=settings.model.resolve().name)
+
+        def announce(serving: Serving) -> None:
+            say(f"model    {engine.name} ({engine.model.num_parameters():,} parameters, {device}, {dtype})")
+            say(f"chat     template: {chat.origin}")
+            say(f"url      {serving.url}/v1")
+            say(f"token    {serving.token_file}")
+            say(f"try      {_example(serving.url, serving.token_file)}")
+
+        app = create_app(engine, chat, stops=settings.stop_sequences)
+        tokens = TokenStore(settings.auth_token_file)
+        try:
+            serve(
+                app,
+                service=SERVICE,
+                port=settings.port,
+                access=ACCESS,
+                tokens=tokens,
+                sockets=[listener],
+                ready=announce,
+            )
+        finally:
+            engine.close()
+    say("stopped")
+
+
+def _model_directory(settings: ServerSettings) -> Path:
+    if settings.checkpoint is None:
+        return settings.model
+    from fg_models import resolve_checkpoint
+
+    return resolve_checkpoint(settings.model, settings.checkpoint)
+
+
+def _best_device() -> str:
+    import torch
+
+    return "cuda:0" if torch.cuda.is_available() else "cpu"
+
+
+def _best_dtype(device: str) -> str:
+    """bfloat16 where the device computes with it, else float16; float32 on the CPU.
+
+    Raises:
+        SettingsError: there is no such device here.
+    """
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise SettingsError(f"cannot use the device {device!r}: {str(error).splitlines()[0]}") from error
+    if not device.startswith("cuda"):
+        return "float32"
+    with torch.cuda.device(device):
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+
+
+def _example(url: str, token_file: Path) -> str:
+    body = '{"model": "inference-server", "messages": [{"role": "user", "content": "Hello"}]}'
+    bearer = f'"Authorization: Bearer $(cat {token_file})"'
+    return f"curl {url}/v1/chat/completions -H {bearer} -H 'Content-Type: application/json' -d '{body}'"
