@@ -203,7 +203,7 @@ def test_code_of_a_target(run):
 def test_construct_builds_and_calls(run):
     assert run("construct", "--start", "8") == (
         0,
-        "{'numbers': range(8, 10, 2), 'again': range(8, 10, 2), 'loud': 'unset', 'mode': 'up'}\n",
+        "{'numbers': range(8, 10, 2),\n 'again': range(8, 10, 2),\n 'loud': 'unset',\n 'mode': 'up'}\n",
         "",
     )
     assert run("construct", "--target", "listing", "--call")[1] == "[0, 2, 4, 6, 8]\n"

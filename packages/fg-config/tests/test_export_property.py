@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fg_config.build import build
+from fg_config.builder import build
 from fg_config.environment import ConfigEnvironment
 from fg_config.export_python import generate_code, render_source, to_source
 from fg_config.export_yaml import NAME_POLICIES, to_yaml
@@ -29,7 +29,7 @@ def node(spec: str, content: Any, name: str | None) -> Call:
 class Record:
     """What the graphs of the tests build: remembers its arguments; equal when those are."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, /, *args: Any, **kwargs: Any) -> None:
         self.args = args
         self.kwargs = kwargs
 
@@ -37,16 +37,17 @@ class Record:
         return f"Record(*{self.args!r}, **{self.kwargs!r})"
 
 
-def shape(value: Any, seen: dict[int, int] | None = None) -> Any:
+def shape(value: Any, seen: list[Record] | None = None) -> Any:
     """`value` as nested tuples in which the second sight of the same `Record` is a reference.
 
     Callables are compared by what they give: `functools.partial` and `lambda` are two ways to write one thing.
     """
-    seen = {} if seen is None else seen
+    seen = [] if seen is None else seen
     if isinstance(value, Record):
-        if id(value) in seen:
-            return ("same", seen[id(value)])
-        seen[id(value)] = len(seen)
+        for number, known in enumerate(seen):
+            if known is value:
+                return ("same", number)
+        seen.append(value)
         return ("record", shape(value.args, seen), shape(value.kwargs, seen))
     if isinstance(value, dict):
         return ("dict", *((key, shape(item, seen)) for key, item in value.items()))
@@ -90,7 +91,7 @@ def graphs(draw: st.DrawFn, *, specs: st.SearchStrategy[str] = _SPECS, full: boo
     With `full`, everything that a file can say; without it, what also builds without an import error and compares.
     """
     pool: list[Any] = []
-    for number in range(draw(st.integers(1, 9))):
+    for number in range(draw(st.integers(1, 7))):
         pool.append(draw(_nodes(list(pool), specs, number, full)))
     keys = draw(st.lists(_STRINGS.filter(lambda key: not key.startswith(".")), min_size=1, max_size=4, unique=True))
     return {key: draw(_values(pool, full)) for key in keys}
@@ -140,7 +141,7 @@ def reload(text: str) -> Graph:
 
 
 @given(root=graphs(), policy=st.sampled_from(NAME_POLICIES))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_yaml_reads_back_as_the_same_graph(root, policy):
     text = to_yaml(root, name_policy=policy)
     assert ConfigEnvironment().load_from_ppstring(text).graph.to_json() == Graph(root=root).to_json(), text
@@ -148,14 +149,14 @@ def test_yaml_reads_back_as_the_same_graph(root, policy):
 
 
 @given(root=graphs(), policy=st.sampled_from(NAME_POLICIES))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_python_compiles(root, policy):
     source = render_source(to_source(root, name_policy=policy, run_meta=lambda node: list(node.args)))
     compile(source, "generated", "exec")
 
 
 @given(root=graphs(specs=st.just("records:Record"), full=False), policy=st.sampled_from(NAME_POLICIES))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_python_evaluates_to_what_building_gives(root, policy):
     built = build(Graph(root=root), list(root), policy=ImportPolicy.unrestricted())
     namespace: dict[str, Any] = {}

@@ -63,7 +63,7 @@ trainer: !call:pkg:Trainer
         - *alpha_
     kwargs:
         arg0: x
-        args: "y"
+        args: y
         latent_args: !var
             name: late
             default: {}
@@ -144,4 +144,4 @@ def test_what_cannot_be_written_is_an_error(root, message):
 
 def test_an_unknown_policy_names_the_known_ones():
     with pytest.raises(GraphError, match="required, named, all"):
-        to_yaml({}, name_policy="some")  # type: ignore[arg-type]
+        to_yaml({}, name_policy="some")

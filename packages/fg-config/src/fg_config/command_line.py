@@ -11,7 +11,7 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
@@ -65,7 +65,9 @@ class CommandParser(argparse.ArgumentParser):
 
 def _near(word: str, known: Iterable[str]) -> str | None:
     """`'--lerning-rate': did you mean '--learning-rate'?`, or None when nothing is near."""
-    near = difflib.get_close_matches(word, sorted(set(known)), n=3)
+    names = sorted(set(known))
+    begun = [name for name in names if name.startswith(word) and len(word) > len("--")]
+    near = begun[:3] or difflib.get_close_matches(word, names, n=3)
     return f"{word!r}: did you mean {' or '.join(map(repr, near))}?" if near else None
 
 
@@ -107,11 +109,23 @@ def unknown_verb(verb: str, verbs: Mapping[str, str], prog: str) -> int:
 
 
 def run_verb(commands: Commands, verb: str, argv: Sequence[str], *, prog: str) -> int:
-    """Parse `argv` for `verb`, run it, and turn the errors a user can mend into one message and an exit code."""
-    try:
+    """Parse `argv` for `verb` and run it, with `reporting_errors`."""
+
+    def parse_and_run() -> int:
         parser = CommandParser(prog=prog, description=commands.VERBS[verb])
         commands.configure(verb, parser, argv)
-        code = commands.run(verb, parser.parse_args(argv))
+        return commands.run(verb, parser.parse_args(argv))
+
+    return reporting_errors(parse_and_run)
+
+
+def reporting_errors(work: Callable[[], int]) -> int:
+    """Do `work` and return its exit code; an exception that has an `exit_code` becomes its message and that code.
+
+    Such exceptions are the mistakes a user can mend, and their text says how. All others keep their traceback.
+    """
+    try:
+        code = work()
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
@@ -122,11 +136,11 @@ def run_verb(commands: Commands, verb: str, argv: Sequence[str], *, prog: str) -
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
     except Exception as error:
-        code = getattr(error, "exit_code", None)
-        if not isinstance(code, int):
+        exit_code = getattr(error, "exit_code", None)
+        if not isinstance(exit_code, int):
             raise
         print("\n".join([str(error), *getattr(error, "__notes__", ())]), file=sys.stderr)  # noqa: T201
-        return code
+        return exit_code
 
 
 # --- projects -----------------------------------------------------------------------------------------------------
@@ -161,12 +175,12 @@ def add_dynamic_arguments(parser: argparse.ArgumentParser, argv: Sequence[str]) 
 
 def selected_project(args: argparse.Namespace) -> Project:
     """The project and config that `args` select; dynamic arguments that were given become template variables."""
-    variables = dynamic_arguments(args)
+    variables = given_dynamic_arguments(args)
     base: Project | None = getattr(args, "unchanged_project", None)
     return base if base is not None and not variables else _project(args, variables)
 
 
-def dynamic_arguments(args: argparse.Namespace) -> dict[str, Any]:
+def given_dynamic_arguments(args: argparse.Namespace) -> dict[str, Any]:
     """Name → value of the dynamic arguments that stood on the command line."""
     names: Iterable[str] = getattr(args, "dynamic_names", ())
     return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
@@ -195,6 +209,7 @@ def _add_flags(parser: argparse.ArgumentParser, project: Project) -> None:
 
 
 def _project(args: argparse.Namespace, variables: Mapping[str, Any] | None = None) -> Project:
-    from fg_config.project import Project, find_project_dir  # imported here: jinja2 and yaml are not for --help
+    from fg_config.project import Project  # imported here: jinja2 and yaml are not for --help
+    from fg_config.workspace import find_project_dir
 
     return Project(args.config_template, find_project_dir(Path(args.project_dir)), **(variables or {}))

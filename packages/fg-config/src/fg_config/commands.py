@@ -13,7 +13,7 @@ from fg_config.command_line import (
     EXIT_PROBLEMS,
     add_dynamic_arguments,
     add_project_options,
-    dynamic_arguments,
+    given_dynamic_arguments,
     selected_project,
 )
 
@@ -101,7 +101,7 @@ def _configure_pp(parser: argparse.ArgumentParser) -> None:
 
 def _pp(args: argparse.Namespace) -> int:
     project = selected_project(args)
-    given = dynamic_arguments(args)
+    given = given_dynamic_arguments(args)
     header = f"# Dynamic arguments received: {given!r}\n" if given else ""
     return _emit(f"{header}{project.pp_config}", args)
 
@@ -138,7 +138,7 @@ def _graph_text(project: Project, args: argparse.Namespace) -> str:
             return to_yaml(root)
         case "python":
             from fg_config.export_python import render_source, to_source
-            from fg_config.resolve import resolve_alias
+            from fg_config.resolver import resolve_alias
 
             return render_source(to_source(graph.target(args.target or "main"), alias=resolve_alias))
         case "json":

@@ -11,13 +11,13 @@ from typing import Any, Final
 import jinja2
 from jinja2.sandbox import SandboxedEnvironment
 
-from fg_config.build import run_meta_node
-from fg_config.errors import GraphError, TemplateError
-from fg_config.export_yaml import NAME_POLICIES, NamePolicy
+from fg_config.builder import run_meta_node
+from fg_config.errors import TemplateError
+from fg_config.export_yaml import checked_policy
 from fg_config.python_encoder import Encoder, MetaRunner, SourceText
 from fg_config.python_symbols import DynamicImport
 from fg_config.python_text import Group, layout, quoted
-from fg_config.resolve import resolve_alias
+from fg_config.resolver import resolve_alias
 
 _TEMPLATE: Final = Path(__file__).with_name("code_template.jinja")
 
@@ -37,7 +37,7 @@ class GeneratedSource:
 def to_source(
     root: Any,
     *,
-    name_policy: NamePolicy | None = None,
+    name_policy: str | None = None,
     run_meta: MetaRunner | None = None,
     alias: Callable[[str], str] = str,
 ) -> GeneratedSource:
@@ -49,9 +49,7 @@ def to_source(
 
     Raises `GraphError` for values and specs that have no source form.
     """
-    policy = name_policy or "named"
-    if policy not in NAME_POLICIES:
-        raise GraphError(f"unknown name policy {policy!r}", help=f"use one of: {', '.join(NAME_POLICIES)}")
+    policy = checked_policy(name_policy or "named")
     encoder = Encoder(root, policy=policy, run_meta=run_meta, alias=alias)
     main_body = layout(encoder.encode(root))
     return GeneratedSource(
@@ -70,7 +68,7 @@ def generate_code(
     template_str: str | None = None,
     searchpath: str | Sequence[str] = ".",
     env: jinja2.Environment | None = None,
-    name_policy: NamePolicy | None = None,
+    name_policy: str | None = None,
     **extra: Any,
 ) -> str:
     """Render the node tree `obj` as a Python file.

@@ -37,7 +37,15 @@ _SIMPLE_KEY_LIMIT = 1000  # YAML finds the colon of a simple key within 1024 cha
 _RESOLVER = Resolver()
 
 
-def to_yaml(root: Value, *, name_policy: NamePolicy = "named") -> str:
+def checked_policy(name: str) -> NamePolicy:
+    """`name`, when it is a name policy; otherwise `GraphError`."""
+    for policy in NAME_POLICIES:
+        if name == policy:
+            return policy
+    raise GraphError(f"unknown name policy {name!r}", help=f"use one of: {', '.join(NAME_POLICIES)}")
+
+
+def to_yaml(root: Value, *, name_policy: str = "named") -> str:
     """Write the graph below `root` as one YAML document.
 
     `name_policy` says which call nodes get an anchor of their own: `required` (only those met more than once),
@@ -45,10 +53,8 @@ def to_yaml(root: Value, *, name_policy: NamePolicy = "named") -> str:
 
     Raises `GraphError` for a value that the language cannot express (a plain tuple, a set, a key that is a node).
     """
-    if name_policy not in NAME_POLICIES:
-        raise GraphError(f"unknown name policy {name_policy!r}", help=f"use one of: {', '.join(NAME_POLICIES)}")
     shared = _SharedValues.of(root)
-    writer = _Writer(names=_anchor_names(shared, name_policy))
+    writer = _Writer(names=_anchor_names(shared, checked_policy(name_policy)))
     lines = [*writer.definitions(shared.postorder), *writer.root(root)] if isinstance(root, dict) else writer.root(root)
     return "\n".join(lines) + "\n"
 

@@ -11,8 +11,11 @@ from typing import Any
 
 from fg_config.errors import ConfigError
 from fg_config.nodes import MISSING, Call, Value, Var
-from fg_config.project import Project, find_project_dir, list_configs
+from fg_config.project import Project
+from fg_config.project_meta import config_names, read_project_meta
+from fg_config.rendering import TemplateUse
 from fg_config.tagged import tagged_content
+from fg_config.workspace import find_project_dir
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +73,10 @@ def find_projects(places: Sequence[Path], *, recursive: bool) -> Iterator[Path]:
 def list_project(path: Path) -> ProjectListing:
     """Read every config of the project at `path`. A config that cannot be read becomes an entry with its error."""
     try:
-        names = list_configs(path)
         record = read_project_meta(path)
     except ConfigError as error:
         return ProjectListing(path=path, error=_reason(error))
+    names = config_names(record.searchdir, record.config_prefix)
     entries = tuple(_entry(path, name, default=name == record.default_config) for name in names)
     return ProjectListing(path=path, name=record.name, description=record.description, configs=entries)
 
@@ -124,8 +127,8 @@ def _entry_text(entry: ConfigEntry) -> str:
 
 def template_references(project: Project, form: str) -> str:
     """The templates that rendering the config loaded, as `files`, `tree`, `dot` or `json`."""
-    used = list(project.templates_used)
-    render: dict[str, Callable[[list[tuple[str, str, str | None]]], str]] = {
+    used = project.templates_used
+    render: dict[str, Callable[[Sequence[TemplateUse]], str]] = {
         "files": lambda rows: "\n".join(dict.fromkeys(file for _, file, _ in rows)),
         "tree": _tree,
         "dot": _dot,
@@ -136,7 +139,7 @@ def template_references(project: Project, form: str) -> str:
     return render[form](used)
 
 
-def _tree(used: list[tuple[str, str, str | None]]) -> str:
+def _tree(used: Sequence[TemplateUse]) -> str:
     children: dict[str | None, list[str]] = {}
     for name, _, by in used:
         if name not in children.setdefault(by, []):
@@ -156,7 +159,7 @@ def _tree(used: list[tuple[str, str, str | None]]) -> str:
     return "\n".join(lines)
 
 
-def _dot(used: list[tuple[str, str, str | None]]) -> str:
+def _dot(used: Sequence[TemplateUse]) -> str:
     nodes = dict.fromkeys(name for name, _, _ in used)
     edges = dict.fromkeys((by, name) for name, _, by in used if by is not None)
     quoted = json.dumps

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from itertools import groupby
 from typing import Any, Final, cast
 
 from fg_config.errors import GraphError
@@ -28,7 +29,7 @@ from fg_config.python_usage import MetaRunner, Usage
 from fg_config.tagged import tagged_content
 
 _METHODS: Final = ("items", "keys", "values")
-_RESERVED: Final = ("self", "cls", "args", "kwargs")  # parameters of the functions around the code
+_RESERVED: Final = ("self", "cls", "args", "kwargs", "resolve")  # what the text around the code may use itself
 _NUMBERS: Final = (bool, int, float)
 
 
@@ -198,10 +199,11 @@ class Encoder:
         if keywords is None:
             yield ("**", *self._keyword_mapping(node))
             return
-        yield from ((f"{key}=", *self.encode(value)) for key, value in keywords.items() if is_name(key))
-        odd = {key: value for key, value in keywords.items() if not is_name(key)}
-        if odd:
-            yield ("**", *self.encode(odd))
+        for named, pairs in groupby(keywords.items(), key=lambda pair: is_name(pair[0])):
+            if named:
+                yield from ((f"{key}=", *self.encode(value)) for key, value in pairs)
+            else:
+                yield ("**", *self.encode(dict(pairs)))
 
     def _keyword_mapping(self, node: Call) -> Doc:
         if not node.kwargs:
