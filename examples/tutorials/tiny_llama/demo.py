@@ -74,7 +74,7 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-# --- training ----------------------------------------------------------------------------------------------------------
+# --- training -------------------------------------------------------------------------------------
 
 
 def train_command(output_dir: Path, steps: int) -> list[str]:
@@ -91,7 +91,7 @@ def train(output_dir: Path, steps: int) -> float:
 
 
 def kill_and_resume(reference: Path, output_dir: Path, steps: int) -> None:
-    """SIGKILL a repetition of the training between two saves, resume it, stop it by Ctrl-C, compare with `reference`."""
+    """SIGKILL a repetition of the training, resume it, stop it by Ctrl-C, and compare its log with `reference`."""
     save_every = max(1, steps // 12)
     process = subprocess.Popen(train_command(output_dir, steps))
     wait_for_record(output_dir, save_every + save_every // 2, process)
@@ -148,7 +148,7 @@ def check_learning(output_dir: Path, steps: int, seconds: float) -> None:
         claim(last["bits_per_char"] <= BITS_PER_CHARACTER, f"at or below the {BITS_PER_CHARACTER} this demo must reach")
 
 
-# --- serving -----------------------------------------------------------------------------------------------------------
+# --- serving --------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -167,7 +167,7 @@ def server(model: Path) -> Iterator[tuple[str, str]]:
         token_file.unlink()
 
 
-# --- telling -----------------------------------------------------------------------------------------------------------
+# --- telling --------------------------------------------------------------------------------------
 
 
 def plot(output_dir: Path) -> None:

@@ -27,10 +27,10 @@ def construct_model(
 ) -> PreTrainedModel:
     """Build the model of `config` with initial weights; on the meta device it has shapes only (see `materialize`).
 
-    `device` None means torch's current default device. Initial weights of exported models depend only on the seed last
+    `device` and `dtype` None mean torch's current defaults. Initial weights of exported models depend only on the seed last
     given to `torch.manual_seed` and on the names of the parameters.
     """
-    arguments: dict[str, Any] = {"dtype": _dtype(dtype) or torch.float32}
+    arguments: dict[str, Any] = {"dtype": _dtype(dtype) or torch.get_default_dtype()}
     if attn_implementation is not None:
         arguments["attn_implementation"] = attn_implementation
     with nullcontext() if device is None else torch.device(device):

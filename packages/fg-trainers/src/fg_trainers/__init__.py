@@ -93,3 +93,7 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module 'fg_trainers' has no attribute {name!r}")
     return getattr(import_module(f"fg_trainers.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

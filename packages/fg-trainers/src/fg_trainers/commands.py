@@ -39,11 +39,11 @@ def run(verb: str, args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
-    from fg_config.command_line import dynamic_arguments, selected_project
+    from fg_config.command_line import given_dynamic_arguments, selected_project
 
     project = selected_project(args)
     meta = project("meta")
-    command = _command(project, meta, dynamic_arguments(args), args.rest)
+    command = _command(project, meta, given_dynamic_arguments(args), args.rest)
     environment = {"CUDA_VISIBLE_DEVICES": args.devices} if args.devices is not None else {}
     if "env" in project.graph.root:
         environment |= {key: str(value) for key, value in project("env").items()}

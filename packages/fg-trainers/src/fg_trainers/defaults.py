@@ -63,8 +63,10 @@ def model_transforms(args: TrainingArguments) -> list[Callable[[nn.Module], nn.M
 
 
 def _enable_gradient_checkpointing(model: nn.Module) -> nn.Module:
-    enable = getattr(model, "gradient_checkpointing_enable", None)
+    # transformers 5.23 renamed the method; models for older versions have the old name only.
+    names = ("activation_checkpointing_enable", "gradient_checkpointing_enable")
+    enable = next((getattr(model, name) for name in names if hasattr(model, name)), None)
     if enable is None:
-        raise ArgumentsError(f"gradient_checkpointing: {type(model).__name__} has no gradient_checkpointing_enable()")
+        raise ArgumentsError(f"gradient_checkpointing: {type(model).__name__} has none of {', '.join(names)}")
     enable()
     return model

@@ -60,12 +60,12 @@ def load_checkpoint(store: CheckpointStore, ref: CheckpointRef, components: Sequ
         store.load(ref, components)
     except DamagedCheckpointError as error:
         older = [other for other in store.list() if other.step < ref.step]
-        way_out = (
-            f"to go back to the previous one: --resume-from-checkpoint {older[-1].path}"
+        advice = (
+            f"to go back to the one before: --resume-from-checkpoint {older[-1].path}"
             if older
-            else "there is no older one; to start afresh: --resume-from-checkpoint false"
+            else "there is no older one; to start afresh: --resume-from-checkpoint false, with overwrite_output_dir"
         )
-        raise ResumeError(f"{ref.path} is damaged and was not loaded: {error}\n{way_out}") from error
+        raise ResumeError(str(DamagedCheckpointError(error.path, error.damages, advice=advice))) from error
     except CheckpointError as error:
         raise ResumeError(
             f"{ref.path} does not fit this run: {error}\nuse another output directory, or the config that made it"
@@ -106,7 +106,9 @@ def require_fresh(store: CheckpointStore, *, overwrite: bool) -> None:
         )
     for ref in checkpoints:
         logger.warning("deleting %s: a fresh start with overwrite_output_dir was asked for", ref.path)
-        shutil.rmtree(ref.path)
+        # Under another name first: what is left of a deletion that was killed must not look like a damaged checkpoint.
+        discarded = ref.path.rename(ref.path.with_name(f".discarded-{ref.path.name}"))
+        shutil.rmtree(discarded)
 
 
 def _named(store: CheckpointStore, path: Path) -> CheckpointRef:

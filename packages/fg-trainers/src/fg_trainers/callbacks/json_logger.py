@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fg_config.files import atomic_write
 from fg_trainers.arguments import TrainingArguments
 from fg_trainers.callbacks.base import TrainerCallback
 from fg_trainers.state import TrainerControl, TrainerState
@@ -43,8 +42,7 @@ class JsonLogger(TrainerCallback):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._append({"global_step": state.global_step, "arguments": args.to_json(), **self._static})
         else:
-            kept = [record for record in read_records(self._path) if record["global_step"] <= state.global_step]
-            atomic_write(self._path, "".join(json.dumps(record) + "\n" for record in kept))
+            _keep_up_to(self._path, state.global_step)
 
     def on_log(
         self,
@@ -87,6 +85,14 @@ class JsonLogger(TrainerCallback):
         # One write call per record, unbuffered: a killed process leaves whole lines.
         with self._path.open("ab", buffering=0) as stream:
             stream.write(line.encode() + b"\n")
+
+
+def _keep_up_to(path: Path, step: int) -> None:
+    """Drop the records after `step`; the log is the old one or the new one, also when the process is killed here."""
+    kept = [json.dumps(record) + "\n" for record in read_records(path) if record["global_step"] <= step]
+    shorter = path.with_suffix(".partial")
+    shorter.write_text("".join(kept))
+    shorter.replace(path)
 
 
 def _finite(value: Any) -> Any:

@@ -71,7 +71,7 @@ class TextgenCallback(TrainerCallback):
         if not state.is_world_process_zero:
             return
         for text in texts:
-            logger.info("step %d: %s", state.global_step, text)
+            logger.info("step %d: %s", state.global_step, " ".join(text.split()))
         if self._writer is not None:
             self._writer.add_text("eval-text", "\n\n---\n\n".join(texts), state.global_step)
 
