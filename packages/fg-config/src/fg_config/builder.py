@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +11,7 @@ from typing import Any, Final
 from fg_config.errors import GraphError
 from fg_config.graph import Graph
 from fg_config.hints import nearest
-from fg_config.nodes import MISSING, Call, Value, Var
+from fg_config.nodes import MISSING, Call, Span, Value, Var
 from fg_config.policy import ImportPolicy, _running, current_policy
 from fg_config.resolver import resolve
 from fg_config.tagged import tagged_content
@@ -35,7 +36,7 @@ def build(
     wanted = dict.fromkeys(targets)
     for name in wanted:
         graph.target(name)
-    builder = Builder(context=context, policy=policy, cache=cache, directory=graph.directory)
+    builder = Builder(context=context, policy=policy, cache=cache, directory=graph.directory, span_at=graph.span)
     return {name: builder.build(graph.target(name), name) for name in graph.targets if name in wanted}
 
 
@@ -66,10 +67,12 @@ class Builder:
         policy: ImportPolicy | None = None,
         cache: MutableMapping[Call, Any] | None = None,
         directory: Path | None = None,
+        span_at: Callable[[str], Span | None] = lambda path: None,
     ) -> None:
         self.context = dict(context or _NO_CONTEXT)
         self.policy = policy or current_policy()
         self.directory = directory
+        self._span_at = span_at
         self._cache = {} if cache is None else cache
 
     def build(self, value: Value, path: str) -> Any:
@@ -118,8 +121,30 @@ class Builder:
             args = [self.build(item, _join(path, index)) for index, item in enumerate(node.args)]
             kwargs = {key: self.build(item, _join(path, key)) for key, item in node.kwargs.items()}
             kwargs |= self._latent(node, path)
+        keywords = {**kwargs, **overrides}
+        self._check_arguments(symbol, node, path, [*args, *extra], keywords)
         with self._running(node, path):
-            return symbol(*args, *extra, **{**kwargs, **overrides})
+            return symbol(*args, *extra, **keywords)
+
+    def _check_arguments(
+        self, symbol: Any, node: Call, path: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> None:
+        """Refuse arguments that do not fit the signature, before anything runs: the line of the config is at fault.
+
+        A `TypeError` from inside the called object is another matter, and keeps its traceback.
+        """
+        try:
+            signature = inspect.signature(symbol)
+        except (TypeError, ValueError):  # some builtins have none; the call itself will tell
+            return
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            unknown = next((key for key in kwargs if key not in signature.parameters), None)
+            place = self._span_at(_join(path, unknown)) if unknown in node.kwargs else None
+            help = nearest(unknown, signature.parameters, "arguments") if unknown else f"it takes {signature}"
+            message = f"{node.spec}: {error}"
+            raise GraphError(message, code="FG0501", span=place or node.span, help=help) from None
 
     def _latent(self, node: Call, path: str) -> Mapping[str, Any]:
         if node.latent_args is None:

@@ -1,0 +1,37 @@
+"""Arguments that do not fit a signature are a mistake in the config, found before anything runs."""
+
+from __future__ import annotations
+
+import pytest
+from fg_config import ConfigEnvironment
+from fg_config.builder import build
+from fg_config.errors import GraphError
+
+
+def graph(tmp_path, text):
+    (tmp_path / "c.yaml").write_text(text)
+    return ConfigEnvironment([tmp_path]).load("c.yaml").graph
+
+
+def test_an_unknown_keyword_names_its_own_line_and_the_nearest_parameter(tmp_path):
+    text = "main: !call:fractions:Fraction\n    numerator: 1\n    denominatr: 2\n"
+    with pytest.raises(GraphError, match="denominatr") as caught:
+        build(graph(tmp_path, text), ["main"])
+    assert caught.value.code == "FG0501"
+    assert caught.value.span.line == 3
+    assert "denominator" in caught.value.help
+
+
+def test_a_missing_argument_shows_the_signature(tmp_path):
+    with pytest.raises(GraphError, match="missing a required argument") as caught:
+        build(graph(tmp_path, "main: !call:fnmatch:fnmatch [ a ]\n"), ["main"])
+    assert "pat" in caught.value.help
+
+
+def test_a_type_error_from_inside_keeps_its_type(tmp_path):
+    with pytest.raises(TypeError, match="unsupported operand"):
+        build(graph(tmp_path, "main: !call:sum [ [ 1, a ] ]\n"), ["main"])
+
+
+def test_a_callable_without_a_signature_is_called_all_the_same(tmp_path):
+    assert build(graph(tmp_path, "main: !call:dict { a: 1 }\n"), ["main"]) == {"main": {"a": 1}}
