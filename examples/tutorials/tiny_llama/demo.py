@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -37,6 +38,7 @@ BITS_PER_CHARACTER = 2.1
 def main() -> None:
     """Run the whole demo."""
     args = arguments()
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     began = time.perf_counter()
     MODELS.mkdir(exist_ok=True)
 
@@ -156,7 +158,8 @@ def server(model: Path) -> Iterator[tuple[str, str]]:
     """`forgather inf server -c -m MODEL` on a free port; yields its URL and token."""
     command = [sys.executable, "-m", "fg_cli", "inf", "server", "-c", "-m", str(model), "-p", "0", "--device", "cpu"]
     token_file = MODELS / "demo.token"
-    token_file.touch(mode=0o600)
+    token_file.touch(mode=0o600)  # before the secret is in it
+    token_file.write_text(secrets.token_hex(32) + "\n")
     process = subprocess.Popen([*command, "--auth-token-file", str(token_file)], stdout=subprocess.PIPE, text=True)
     try:
         url = demo_checks.url_of(process)

@@ -22,8 +22,10 @@ class Refuse:
 sys.meta_path.insert(0, Refuse())
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils.logging import disable_progress_bar
+disable_progress_bar()
 directory, prompt, target = sys.argv[1:]
-tokenizer = AutoTokenizer.from_pretrained(directory)
+tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=True)
 model = AutoModelForCausalLM.from_pretrained(directory, trust_remote_code=True, dtype=torch.float32).eval()
 with torch.no_grad():
     logits = model(**tokenizer(prompt, return_tensors="pt", return_token_type_ids=False)).logits
@@ -42,9 +44,11 @@ def claim(holds: bool, text: str) -> None:
 def same_logits_without_forgather(model_dir: Path) -> None:
     """transformers alone computes what Forgather's loader computes."""
     import torch
+    import transformers
     from fg_models import load_model
     from safetensors.torch import load_file
 
+    transformers.utils.logging.disable_progress_bar()
     with tempfile.TemporaryDirectory() as place:
         target = Path(place) / "logits.safetensors"
         subprocess.run([sys.executable, "-c", WITHOUT_FORGATHER, str(model_dir), PROMPT, str(target)], check=True)

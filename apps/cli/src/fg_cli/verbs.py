@@ -34,8 +34,8 @@ _TABLE: Final = {
         "construct": "build a target and print it",
     },
     "fg_trainers.commands": {
-        "train": "Train what a config describes",
-        "tb": "Show the runs of a model in TensorBoard",
+        "train": "train what a config describes",
+        "tb": "show the runs of a model in TensorBoard",
     },
     "fg_checkpoint.commands": {
         "checkpoint": "list and verify the checkpoints of a run",

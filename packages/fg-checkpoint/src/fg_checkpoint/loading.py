@@ -89,7 +89,7 @@ def _load(component: StateComponent, part: Part, manifest: Manifest, ref: Checkp
     if component.key == MODEL_KEY:
         _check_same_model(component.stateful.state_dict(), state, ref)
     component.stateful.load_state_dict(state)
-    logger.info("loaded %s from %s", component.key, ref.path)
+    logger.debug("loaded %s from %s", component.key, ref.path)
 
 
 def _own_part(component: StateComponent, manifest: Manifest, ranks: Ranks, ref: CheckpointRef) -> Part:

@@ -214,7 +214,7 @@ class CheckpointStore:
         if self.links is not None:
             link_weights(saved, self.links)
         for ref in apply_retention(self.list(), saved=saved, keep=self.keep, best=self.best):
-            logger.info("deleted %s (keep=%s)", ref.path, self.keep)
+            logger.debug("deleted %s (keep=%s)", ref.path, self.keep)
 
     def _settled_ranks(self) -> Ranks:
         """This process among its peers, once no save is running any more (they would share the exchange)."""

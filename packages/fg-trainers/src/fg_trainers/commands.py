@@ -12,9 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fg_trainers.errors import LaunchError
+
 VERBS = {
-    "train": "Train what a config describes",
-    "tb": "Show the runs of a model in TensorBoard",
+    "train": "train what a config describes",
+    "tb": "show the runs of a model in TensorBoard",
 }
 
 
@@ -24,17 +26,27 @@ def configure(verb: str, parser: argparse.ArgumentParser, argv: Sequence[str]) -
 
     add_project_options(parser)
     parser.add_argument("--dry-run", action="store_true", help="print the command and stop")
+    other = "torchrun" if verb == "train" else "TensorBoard"
+    parser.add_argument("rest", nargs="*", metavar="-- ARG", help=f"arguments for {other}")
+    parser.set_defaults(behind_separator=argv[argv.index("--") + 1 :] if "--" in argv else [], other=other)
     if verb == "train":
         parser.add_argument("-d", "--devices", metavar="LIST", help="CUDA_VISIBLE_DEVICES of the run, for example 0,1")
-        parser.add_argument("rest", nargs="*", metavar="-- ARG", help="arguments for torchrun")
     else:
         parser.add_argument("--all", action="store_true", help="all models of the project, not only this config's")
-        parser.add_argument("rest", nargs="*", metavar="-- ARG", help="arguments for TensorBoard")
     add_dynamic_arguments(parser, argv)
 
 
 def run(verb: str, args: argparse.Namespace) -> int:
-    """Run a verb; returns the exit code."""
+    """Run a verb; returns the exit code.
+
+    Raises:
+        LaunchError: a word stands where only flags may stand.
+    """
+    if args.rest != list(args.behind_separator):
+        stray = next(word for word in args.rest if word not in args.behind_separator)
+        raise LaunchError(
+            f"unexpected word {stray!r}; a config is chosen with -t NAME, and arguments for {args.other} stand behind --"
+        )
     return _train(args) if verb == "train" else _tensorboard(args)
 
 
