@@ -62,7 +62,7 @@ class ImportPolicy:
     def check_spec(self, spec: str, span: Span | None = None) -> None:
         """Refuse by the written name, before anything is imported. Raises `PolicyError`."""
         module, colon, _ = spec.partition(":")
-        if colon and _root(module) in self.denied_modules and not _is_pure_path(module):
+        if colon and _root(module) in self.denied_modules and not _is_harmless(module):
             raise self._refusal(spec, module, span)
         if not colon and spec.split(".")[0] in self.denied_builtins:
             raise self._refusal(spec, f"builtins.{spec}", span)
@@ -96,8 +96,9 @@ def _origin(found: object) -> tuple[str, str]:
     return str(module), str(getattr(named, "__qualname__", ""))
 
 
-def _is_pure_path(module: str) -> bool:
-    return module == "os.path"  # joins and splits names; its functions live in posixpath
+def _is_harmless(module: str) -> bool:
+    """`os.path` only joins and splits names; `code.py` is a file of the project, not the module `code`."""
+    return module == "os.path" or module.endswith(".py")
 
 
 _running: ContextVar[ImportPolicy | None] = ContextVar("fg_config_policy", default=None)

@@ -96,5 +96,6 @@ def _attribute(module: Any, symbol: str, spec: str, span: Span | None) -> Any:
         except AttributeError as error:
             owner = getattr(found, "__name__", type(found).__name__)
             message = f"{spec!r} cannot be imported: {owner!r} has no {name!r}"
-            raise GraphError(message, code=_CODE, span=span, help=nearest(name, dir(found), "names")) from error
+            public = [other for other in dir(found) if not other.startswith("_")]
+            raise GraphError(message, code=_CODE, span=span, help=nearest(name, public)) from error
     return found

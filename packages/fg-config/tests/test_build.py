@@ -1,0 +1,169 @@
+"""Building: what is shared, what is new, when arguments are built, and how errors are reported."""
+
+import pytest
+
+from fg_config import Call, GraphError, ImportPolicy, UnknownTargetError, build, build_value
+from fg_config.file_modules import load_file
+from fg_config.parse import parse_graph
+
+
+@pytest.fixture
+def module(tmp_path):
+    path = tmp_path / "parts.py"
+    path.write_text(
+        "calls = []\n"
+        "class Thing:\n"
+        "    def __init__(self, *args, **kwargs):\n"
+        "        self.args, self.kwargs = args, kwargs\n"
+        "def nothing():\n"
+        "    calls.append('nothing')\n"
+        "def log(name, *args, **kwargs):\n"
+        "    calls.append(name)\n"
+        "    return name\n"
+        "def fail(kind):\n"
+        "    raise {'key': KeyError(5), 'stop': StopIteration(), 'value': ValueError('no')}[kind]\n"
+        "def raw(*args, **kwargs):\n"
+        "    return args, kwargs\n"
+        "number = 5\n"
+    )
+    return path
+
+
+@pytest.fixture
+def make(module):
+    def make(text, *targets, **context):
+        graph = parse_graph(text.replace("M:", f"{module}:"))
+        return build(graph, targets or graph.targets, context=context)
+
+    return make
+
+
+def test_calls_are_shared_and_factories_are_not(make):
+    built = make("a: &a !call:M:Thing []\nb: [*a, *a]\nf: &f !factory:M:Thing []\ng: [*f, *f]\n")
+    assert built["b"][0] is built["a"] is built["b"][1]
+    assert len({id(thing) for thing in (built["f"], *built["g"])}) == 3
+
+
+def test_every_build_is_new_unless_a_cache_is_shared(module):
+    graph = parse_graph(f"a: !call:{module}:Thing []\n")
+    assert build(graph, ["a"])["a"] is not build(graph, ["a"])["a"]
+    cache = {}
+    assert build(graph, ["a"], cache=cache)["a"] is build(graph, ["a"], cache=cache)["a"]
+
+
+def test_a_result_of_none_is_called_once(make, module):
+    before = list(load_file(module).calls)
+    make("a: &a !call:M:nothing []\nb: [*a, *a]\n")
+    assert load_file(module).calls[len(before) :] == ["nothing"]
+
+
+def test_plain_containers_are_copied_and_tagged_ones_shared(make):
+    built = make("a: &a [1]\nb: *a\nc: &c !list [1]\nd: *c\ne: &e !dict {x: 1}\nf: *e\ng: !tuple [1, [2]]\n")
+    assert built["a"] == built["b"] == [1]
+    assert built["a"] is not built["b"]
+    assert built["c"] is built["d"]
+    assert built["e"] is built["f"]
+    assert built["g"] == (1, [2])
+
+
+def test_arguments_are_built_in_order(make, module):
+    start = len(load_file(module).calls)
+    make(
+        "a: !call:M:log\n    arg0: outer\n    z: !call:M:log [second]\n    arg1: !call:M:log [first]\n"
+        "    latent_args: !call:dict {l: !call:M:log [third]}\n"
+    )
+    assert load_file(module).calls[start:] == ["first", "second", "third", "outer"]
+
+
+def test_targets_come_in_the_order_of_the_config(make):
+    assert list(make("a: 1\nb: 2\nc: 3\n", "c", "a")) == ["a", "c"]
+
+
+def test_unknown_targets(make):
+    with pytest.raises(UnknownTargetError, match="did you mean 'trainer'"):
+        make("trainer: 1\n", "trainr")
+
+
+# --- variables ----------------------------------------------------------------------------------------------------
+
+
+def test_variables_take_the_context_then_the_default(make):
+    text = "a: !var {name: x, default: !call:dict {y: 1}}\nb: !var {name: z, default: 2}\n"
+    assert make(text) == {"a": {"y": 1}, "b": 2}
+    given = object()
+    assert make(text, x=given, z=None) == {"a": given, "b": None}
+
+
+def test_an_unbound_variable_names_path_and_line(make):
+    with pytest.raises(GraphError) as caught:
+        make("a:\n    b: !var tokenizer\n")
+    assert (caught.value.span.line, "a.b" in caught.value.message) == (2, True)
+    assert "project('a', tokenizer=…)" in caught.value.help
+
+
+# --- partials, meta, latent arguments -----------------------------------------------------------------------------
+
+
+def test_a_partial_binds_late(make):
+    made = make("p: &p !partial:M:Thing [1, !factory:M:Thing [], {k: 2}]\nq: *p\nr: !partial:M:Thing {a: 1, b: 2}\n")
+    first, second = made["p"](9), made["p"](9)
+    assert (first.args[0], first.args[2:]) == (1, ({"k": 2}, 9))
+    assert first.args[1] is not second.args[1]
+    assert made["p"] is not made["q"]
+    assert made["r"](b=3, context=4, mtargets=5).kwargs == {"a": 1, "b": 3, "context": 4, "mtargets": 5}
+
+
+def test_calls_inside_a_partial_are_built_once_and_partials_stay_partials(make):
+    partial = make("p: !partial:M:Thing [!call:M:Thing [], !partial:M:Thing [5], !var {name: v, default: 0}]\n", v=7)[
+        "p"
+    ]
+    first, second = partial(), partial()
+    assert first.args[0] is second.args[0]
+    assert (first.args[1]().args, first.args[2]) == ((5,), 7)
+
+
+def test_a_partial_given_by_itself():
+    graph = parse_graph("p: !partial:dict {a: 1}\n")
+    assert build_value(graph.at("p"))(b=2) == {"a": 1, "b": 2}
+
+
+def test_meta_nodes_get_raw_nodes_and_are_cached(make):
+    made = make("m: &m !meta:M:raw\n    arg0: !call:dict []\n    k: {x: !var v}\nn: *m\n")
+    args, kwargs = made["m"]
+    assert isinstance(args[0], Call)
+    assert kwargs["k"]["x"].name == "v"
+    assert made["n"] is made["m"]
+
+
+def test_latent_arguments_override_keywords(make):
+    text = "a: !call:dict {x: 1, y: 2, latent_args: !var {name: more, default: {}}}\n"
+    assert make(text) == {"a": {"x": 1, "y": 2}}
+    assert make(text, more={"y": 3, "z": 4}) == {"a": {"x": 1, "y": 3, "z": 4}}
+    with pytest.raises(GraphError, match="latent_args"):
+        make(text, more=[1])
+
+
+# --- errors -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("key", KeyError), ("stop", StopIteration), ("value", ValueError)])
+def test_exceptions_keep_their_type_and_say_where(make, kind, expected):
+    with pytest.raises(expected) as caught:
+        make(f"x: 1\nmain:\n    inner: !call:M:fail [{kind}]\n")
+    (note,) = caught.value.__notes__
+    assert "'main.inner'" in note
+    assert "parts.py:fail" in note
+    assert "<text>:3" in note
+
+
+def test_something_that_cannot_be_called(make):
+    with pytest.raises(GraphError, match="cannot be called"):
+        make("a: !call:M:number []\n")
+
+
+def test_the_policy_of_the_caller_holds_inside_partials(tmp_path):
+    graph = parse_graph("a: !partial:os:getcwd []\n")
+    partial = build(graph, ["a"], policy=ImportPolicy.unrestricted())["a"]
+    assert partial()
+    with pytest.raises(GraphError, match="import policy"):
+        build(graph, ["a"])["a"]()

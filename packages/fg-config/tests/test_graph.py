@@ -1,0 +1,87 @@
+"""Paths, spans and the saved form of a graph."""
+
+import json
+
+import pytest
+
+from fg_config import GraphError, UnknownTargetError
+from fg_config.parse import parse_graph
+
+TEXT = """\
+trainer_args: !dict
+    lr: 0.1
+    betas: [0.9, 0.99]
+main: !call:f
+    arg0: first
+    model: &model !factory:g {size: 3}
+again: *model
+wide: !var {name: w, default: {x: 1}}
+"""
+
+
+@pytest.fixture
+def graph():
+    return parse_graph(TEXT)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected", "line"),
+    [
+        ("trainer_args.lr", 0.1, 2),
+        ("trainer_args.betas.1", 0.99, 3),
+        ("main.0", "first", 5),
+        ("main.model.size", 3, 6),
+        ("again.size", 3, 6),
+        ("wide.default.x", 1, 8),
+        (("trainer_args", "betas", 0), 0.9, 3),
+    ],
+)
+def test_values_and_places_by_path(graph, path, expected, line):
+    assert (graph.at(path), graph.span(path).line) == (expected, line)
+
+
+def test_a_wrong_step_is_named_with_near_matches(graph):
+    with pytest.raises(GraphError) as caught:
+        graph.at("trainer_args.beta")
+    assert (caught.value.message, caught.value.help) == ("no 'beta' in 'trainer_args.beta'", "did you mean 'betas'?")
+
+
+def test_targets(graph):
+    assert graph.targets == ("trainer_args", "main", "again", "wide")
+    with pytest.raises(KeyError) as caught:
+        graph.target("mian")
+    assert isinstance(caught.value, UnknownTargetError)
+    assert "did you mean 'main'?" in str(caught.value)
+
+
+def test_saved_form(graph):
+    size = {"$": "factory", "n": 5, "spec": "g", "name": None, "args": [], "kwargs": [["size", 3]]}
+    betas = {"$": "seq", "n": 3, "items": [0.9, 0.99]}
+    inner = {"$": "map", "n": 2, "items": [["lr", 0.1], ["betas", betas]]}
+    assert json.loads(json.dumps(graph.to_json())) == {
+        "$": "map",
+        "n": 0,
+        "items": [
+            ["trainer_args", {"$": "call", "n": 1, "spec": "named_dict", "name": None, "args": [inner], "kwargs": []}],
+            ["main", {"$": "call", "n": 4, "spec": "f", "name": None, "args": ["first"], "kwargs": [["model", size]]}],
+            ["again", {"$ref": 5}],
+            [
+                "wide",
+                {
+                    "$": "var",
+                    "n": 6,
+                    "name": "w",
+                    "has_default": True,
+                    "default": {"$": "map", "n": 7, "items": [["x", 1]]},
+                },
+            ],
+        ],
+    }
+
+
+def test_empty_containers_are_never_references():
+    graph = parse_graph("a: &a []\nb: *a\nc: &c [1]\nd: *c\n")
+    items = dict(graph.to_json()["items"])
+    assert items["a"] == {"$": "seq", "n": 1, "items": []}
+    assert items["b"] == {"$": "seq", "n": 2, "items": []}
+    assert items["d"] == {"$ref": items["c"]["n"]}

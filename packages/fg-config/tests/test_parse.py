@@ -1,0 +1,285 @@
+"""YAML to graph: scalars, repeated keys, merges, tags, arguments and root rules."""
+
+import time
+
+import pytest
+
+from fg_config import MISSING, Call, GraphError, Var, YamlError
+from fg_config.parse import parse_graph
+from fg_config.tagged import tagged_content
+
+
+def root(text):
+    return parse_graph(text).root
+
+
+def value(text):
+    return root(f"a: {text}")["a"]
+
+
+def failure(text, kind=YamlError):
+    with pytest.raises(kind) as caught:
+        parse_graph(text)
+    return caught.value
+
+
+# --- scalars ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("010", 8),
+        ("1:30", 90),
+        ("yes", True),
+        ("off", False),
+        ("~", None),
+        ("", None),
+        ("1.0e-3", 0.001),
+        ("1e-3", "1e-3"),
+        ("1.0e5", "1.0e5"),
+        ("!!float 1e-3", 0.001),
+        ("!!str 5", "5"),
+        (".inf", float("inf")),
+        ("=", "="),
+        ("[1, [], {}]", [1, [], {}]),
+    ],
+)
+def test_scalars_are_those_of_yaml_1_1(text, expected):
+    found = value(text)
+    assert (found, type(found)) == (expected, type(expected))
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [("2024-01-01", "timestamp"), ("!!binary aGk=", "binary"), ("!!set {a, b}", "set"), ("!!int x", "int")],
+)
+def test_other_types_are_errors_that_name_the_place(text, word):
+    error = failure(f"x: 1\na: {text}\n")
+    assert word in error.message
+    assert error.span.line == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "word"),
+    [
+        ("a: 1\nb: [1\nc: 2\n", 3, "flow sequence"),
+        ("a: &x 1\nb: &x 2\n", 2, "duplicate anchor"),
+        ("a: 1\nb: *nowhere\n", 2, "undefined alias"),
+        ("a: 1\n---\nb: 2\n", 2, "single document"),
+        ("{x: !call:dict}", 1, "tag"),
+    ],
+)
+def test_syntax_errors_name_the_line(text, line, word):
+    error = failure(text)
+    assert (error.span.line, word in error.message) == (line, True)
+
+
+def test_an_empty_document_has_no_targets():
+    graph = parse_graph("# nothing\n")
+    assert (graph.root, graph.targets) == (None, ())
+
+
+# --- mappings -----------------------------------------------------------------------------------------------------
+
+
+def test_the_last_of_repeated_keys_wins_at_the_first_place():
+    assert list(root("a: 1\nb: 2\na: 3\n").items()) == [("a", 3), ("b", 2)]
+
+
+def test_overridden_values_are_still_checked():
+    assert failure("a: !cal:x []\na: 1\n").span.line == 1
+
+
+def test_merged_keys_come_first_and_explicit_ones_win():
+    merged = root(".b: &b {x: 1, y: 2}\na:\n    z: 3\n    <<: *b\n    y: 4\n")["a"]
+    assert list(merged.items()) == [("x", 1), ("y", 4), ("z", 3)]
+
+
+def test_of_several_merged_mappings_the_first_wins():
+    assert root(".b: &b {x: 1}\n.c: &c {x: 2, y: 2}\na: {<<: [*b, *c]}\n")["a"] == {"x": 1, "y": 2}
+
+
+def test_merging_keeps_identity_and_works_for_tagged_mappings():
+    text = ".c: &c !call:dict []\n.b: &b !dict {x: *c}\na: !call:dict {<<: *b}\nd: !dict {<<: *b}\nx: *c\n"
+    targets = root(text)
+    assert targets["a"].kwargs["x"] is targets["x"]
+    assert tagged_content(targets["d"])["x"] is targets["x"]
+
+
+def test_merging_anything_else_is_an_error():
+    assert "merges a mapping" in failure("a: {<<: 5}\n").message
+
+
+# --- tags ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tag", "kind"),
+    [
+        ("call", "call"),
+        ("singleton", "call"),
+        ("factory", "factory"),
+        ("partial", "partial"),
+        ("lambda", "partial"),
+        ("meta", "meta"),
+    ],
+)
+def test_call_tags(tag, kind):
+    call = value(f"!{tag}:package.mod:Some.Name@label [1]")
+    assert (call.kind, call.spec, call.name, call.args) == (kind, "package.mod:Some.Name", "label", (1,))
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "default"),
+    [
+        ("!var n", "n", MISSING),
+        ("!var {name: n}", "n", MISSING),
+        ("!var {name: n, default: ~}", "n", None),
+        ("!var [n, 3]", "n", 3),
+        ("!var [n]", "n", MISSING),
+    ],
+)
+def test_variables(text, name, default):
+    var = value(text)
+    assert isinstance(var, Var)
+    assert (var.name, var.default) == (name, default)
+
+
+@pytest.mark.parametrize("text", ["!var", "!var {default: 1}", "!var {name: n, defualt: 1}", "!var [1]", "!var []"])
+def test_variables_need_a_name(text):
+    assert failure(f"a: {text}\n").code == "FG0308"
+
+
+@pytest.mark.parametrize(
+    ("text", "content", "name"),
+    [
+        ("!list [1, 2]", [1, 2], None),
+        ("!list", [], None),
+        ("!list:@x [1]", [1], "x"),
+        ("!list@x [1]", [1], "x"),
+        ("!tuple [1]", (1,), None),
+        ("!tuple", (), None),
+        ("!dict {a: 1, 2: b}", {"a": 1, 2: "b"}, None),
+        ("!dict", {}, None),
+        ("!dlist {a: 1, b: ~, c: 3}", [1, 3], None),
+        ("!dlist {~: ~}", [], None),
+        ("!dlist", [], None),
+    ],
+)
+def test_containers(text, content, name):
+    call = value(text)
+    assert (tagged_content(call), call.name) == (content, name)
+
+
+def test_nothing_is_reserved_in_a_dict():
+    content = tagged_content(value("!dict {latent_args: 1, submodule_searchpath: 2, constructor: 3, self: 4}"))
+    assert content == {"latent_args": 1, "submodule_searchpath": 2, "constructor": 3, "self": 4}
+
+
+def test_a_variable_that_may_be_null_stays_in_a_dlist():
+    (item,) = tagged_content(value("!dlist {a: !var {name: n, default: ~}}"))
+    assert item.name == "n"
+
+
+@pytest.mark.parametrize(
+    "text", ["!callable:x []", "!metanode:x []", "!cal:x []", "!list:5 []", "!call []", "!call:@n []"]
+)
+def test_unknown_tags(text):
+    assert failure(f"a: {text}\n").code == "FG0305"
+
+
+def test_a_misspelt_tag_gets_a_suggestion():
+    assert failure("a: !factroy:x []\n").help == "did you mean '!factory'?"
+
+
+def test_escapes_in_tags_are_decoded():
+    assert value("!call:a%20b []").spec == "a b"
+
+
+# --- arguments ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "args", "kwargs"),
+    [
+        ("[1, 2]", (1, 2), {}),
+        ("[]", (), {}),
+        ("{}", (), {}),
+        ("", (), {}),
+        ("{args: [1, 2]}", (1, 2), {}),
+        ("{kwargs: {args: 1, arg0: 2}}", (), {"args": 1, "arg0": 2}),
+        ("{args: [1], kwargs: {b: 2}}", (1,), {"b": 2}),
+        ("{args: ~}", (), {"args": None}),
+        ("{args: [1], kwargs: ~}", (), {"args": [1], "kwargs": None}),
+        ("{args: 1, other: 2}", (), {"args": 1, "other": 2}),
+        ("{arg7: b, x: 1, arg2: a}", ("a", "b"), {"x": 1}),
+        ("{self: 1, constructor: 2, _identity: 3}", (), {"self": 1, "constructor": 2, "_identity": 3}),
+    ],
+)
+def test_arguments(content, args, kwargs):
+    call = value(f"!call:f {content}")
+    assert (call.args, call.kwargs) == (args, kwargs)
+
+
+def test_reserved_keywords_are_not_passed_on():
+    call = value("!call:f {a: 1, latent_args: {b: 2}, submodule_searchpath: [d]}")
+    assert (call.kwargs, call.latent_args, call.submodule_searchpath) == ({"a": 1}, {"b": 2}, ["d"])
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        ("{args: 5}", "must be a list"),
+        ("{kwargs: 5}", "must be a mapping"),
+        ("{arg1: a, arg01: b}", "same position"),
+        ("{1: a}", "not a string"),
+        ("word", "scalar 'word'"),
+    ],
+)
+def test_wrong_arguments(content, word):
+    error = failure(f"x: 1\na: !call:f {content}\n")
+    assert (word in error.message, error.span.line) == (True, 2)
+
+
+# --- the whole ----------------------------------------------------------------------------------------------------
+
+
+def test_hidden_targets_are_dropped_at_the_root_only():
+    targets = root(".define: &a !call:dict []\n.define: &b 1\nx: {.y: *a, z: *b}\n")
+    assert list(targets) == ["x"]
+    assert list(targets["x"]) == [".y", "z"]
+
+
+@pytest.mark.parametrize("text", ["1: a\n", "~: a\n", "true: a\n"])
+def test_target_names_are_strings(text):
+    assert failure(text).code == "FG0310"
+
+
+def test_other_roots_are_legal():
+    assert root("[1, 2]") == [1, 2]
+    assert isinstance(root("!call:dict []"), Call)
+
+
+def test_names_are_unique():
+    error = failure("a: !call:f@n []\nb: !call:f@n []\n", GraphError)
+    assert ("'n'" in error.message, ":1" in error.message, error.span.line) == (True, True, 2)
+    assert root("a: &a !call:f@n []\nb: *a\n")["a"].name == "n"
+
+
+def test_a_cycle_of_aliases_is_an_error():
+    assert failure("a: 1\nb: &x [*x]\n", GraphError).span.line == 2
+
+
+def test_an_alias_is_the_same_value():
+    targets = root("a: &a !call:f []\nb: [*a]\nc: &c [1]\nd: *c\n")
+    assert targets["b"][0] is targets["a"]
+    assert targets["c"] is targets["d"]
+
+
+def test_eighteen_doublings_are_parsed_and_walked_at_once():
+    lines = [".n0: &n0 !call:dict []", *(f".n{i}: &n{i} !call:f [*n{i - 1}, *n{i - 1}]" for i in range(1, 40))]
+    started = time.process_time()
+    encoded = parse_graph("\n".join([*lines, "main: *n39"])).to_json()
+    assert time.process_time() - started < 5  # 2**39 visits would never end
+    assert str(encoded).count("'$ref'") == 39
