@@ -33,9 +33,9 @@ def test_no_piece_holds_half_a_character(tokenizer, text):
 
 
 def test_text_comes_as_soon_as_a_character_is_complete(tokenizer):
-    ids = tokenizer("a🦊b", add_special_tokens=False)["input_ids"]
-    assert len(ids) == 6
-    assert pieces(tokenizer, ids) == ["a", "", "", "", "🦊", "b", ""]
+    ids = tokenizer("a→b", add_special_tokens=False)["input_ids"]
+    assert len(ids) == 5
+    assert pieces(tokenizer, ids) == ["a", "", "", "→", "b", ""]
 
 
 def test_an_incomplete_character_at_the_end_is_shown_as_such(tokenizer):

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,7 +31,7 @@ def oracle(stops, text):
 @given(stops=STOPS, text=LETTERS, cuts=st.lists(st.integers(0, 20)))
 def test_any_division_into_pieces_gives_what_the_whole_text_gives(stops, text, cuts):
     borders = [0, *sorted(cut for cut in cuts if cut <= len(text)), len(text)]
-    pieces = [text[a:b] for a, b in zip(borders, borders[1:], strict=False)]
+    pieces = [text[a:b] for a, b in pairwise(borders)]
     assert scan(stops, pieces) == oracle(stops, text)
 
 

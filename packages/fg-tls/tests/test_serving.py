@@ -131,8 +131,8 @@ def test_a_given_token_file_must_be_private_and_long_enough(tmp_path):
     path = tmp_path / "token"
 
     def problem():
-        with pytest.raises(TokenFileError) as caught, TokenStore(path).opened(service="test", port=1):
-            pass
+        with pytest.raises(TokenFileError) as caught:
+            TokenStore(path)
         return str(caught.value)
 
     assert problem().startswith(f"no token file {path}; write one")

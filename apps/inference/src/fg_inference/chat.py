@@ -18,20 +18,22 @@ PLAIN_TRANSCRIPT: Final = (
 
 
 class ChatFormat:
-    """How messages are written for a model: by a template file, else by the tokenizer's own template.
+    """How messages are written for a model: by the Jinja template given, else by the tokenizer's own.
 
     A tokenizer without one gets a plain transcript (`User: …`), and answers end where the next `User:` would begin.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, template_file: Path | None = None) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, template: str | None = None, *, origin: str = "given"
+    ) -> None:
         self._tokenizer: Any = tokenizer
         self.stops: tuple[str, ...] = ()
         self._own_special_tokens = True
-        self._template: str | None = None  # None: the tokenizer's
-        if template_file is not None:
-            self._template = _read(template_file)
-            self.origin = str(template_file)
-        elif self._tokenizer.chat_template:
+        self._template = template  # None: the tokenizer's
+        self.origin = origin
+        if template is not None:
+            return
+        if self._tokenizer.chat_template:
             self.origin = "the tokenizer's"
         else:
             self._template = PLAIN_TRANSCRIPT
@@ -72,7 +74,12 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool = Tru
     return tuple(ids)
 
 
-def _read(path: Path) -> str:
+def read_template(path: Path) -> str:
+    """The text of a template file.
+
+    Raises:
+        SettingsError: it cannot be read.
+    """
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -77,8 +77,8 @@ class Engine:
         room = self.context_length - len(request.prompt)
         if room < 1:
             raise RequestError(
-                f"the prompt has {len(request.prompt)} tokens, and the context of the model, which must hold the answer too, "
-                f"has {self.context_length}; send a shorter prompt",
+                f"the prompt has {len(request.prompt)} tokens, and the model's context of {self.context_length} tokens "
+                "must hold the answer too; send a shorter prompt",
                 code="context_length_exceeded",
             )
         return replace(request, max_tokens=min(request.max_tokens, room))

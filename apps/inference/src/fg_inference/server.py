@@ -44,26 +44,28 @@ class ServerSettings:
 def run_server(settings: ServerSettings, say: Callable[[str], None]) -> None:
     """Load the model and serve it until a signal; `say` gets a line for everything worth knowing.
 
-    The port is bound before the model is loaded: a port in use is reported at once.
+    What can be checked is checked before the model is loaded: the port, files, and the device.
 
     Raises:
         SettingsError, fg_tls.TlsError, fg_models.ModelError: something the user can correct.
     """
+    from fg_inference.chat import ChatFormat, read_template
     from fg_tls import Serving, TokenStore, bind_loopback, serve
 
     with bind_loopback(settings.host, settings.port) as listener:
+        tokens = TokenStore(settings.auth_token_file)
+        template = read_template(settings.chat_template) if settings.chat_template else None
         directory = _model_directory(settings)
         device = settings.device or _best_device()
         dtype = DTYPES[settings.dtype] if settings.dtype else _best_dtype(device)
         say(f"loading {directory} on {device} as {dtype} …")
 
         from fg_inference.app import ACCESS, create_app
-        from fg_inference.chat import ChatFormat
         from fg_inference.engine import Engine
         from fg_models import load_model
 
         model, tokenizer = load_model(directory, device=device, dtype=dtype)
-        chat = ChatFormat(tokenizer, settings.chat_template)
+        chat = ChatFormat(tokenizer, template, origin=str(settings.chat_template))
         engine = Engine(model, tokenizer, name=settings.model.resolve().name)
 
         def announce(serving: Serving) -> None:
@@ -74,7 +76,6 @@ def run_server(settings: ServerSettings, say: Callable[[str], None]) -> None:
             say(f"try      {_example(serving.url, serving.token_file)}")
 
         app = create_app(engine, chat, stops=settings.stop_sequences)
-        tokens = TokenStore(settings.auth_token_file)
         try:
             serve(
                 app,

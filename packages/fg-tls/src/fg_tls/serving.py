@@ -65,7 +65,6 @@ def serve(
         UnlistedRouteError: `access` and the routes of `app` differ.
         AddressError: the address is not a loopback address, or cannot be used.
         PortInUseError: another program listens there.
-        TokenFileError: a given token file cannot be used.
     """
     access.check(app)
     listener = _listener(host, port, sockets)

@@ -50,26 +50,27 @@ class TokenStore:
 
     Without a path, a fresh token is written to `token_path(service, port)` when the server starts, and removed when it
     ends. With a path, the tokens of that file hold: one on each line, followed by the scopes it is limited to, if any.
+
+    Raises:
+        TokenFileError: the given file is missing, readable by others, or holds no usable token.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self._given = path
-        self._peers: dict[bytes, Peer] = {}
+        self._peers = {} if path is None else _digests(path)
 
     @contextmanager
     def opened(self, *, service: str, port: int) -> Iterator[Path]:
-        """Make the tokens known for as long as the context lasts; gives the path of their file.
-
-        Raises:
-            TokenFileError: a given file is missing, readable by others, or holds no usable token.
-        """
-        path = self._given or _write_fresh(token_path(service, port))
-        self._peers = {_digest(text.encode()): peer for text, peer in _read(path).items()}
+        """Have a token file for as long as the context lasts; gives its path."""
+        if self._given is not None:
+            yield self._given
+            return
+        path = _write_fresh(token_path(service, port))
+        self._peers = _digests(path)
         try:
             yield path
         finally:
-            if self._given is None:
-                self._remove(path)
+            self._remove(path)
             self._peers = {}
 
     def peer(self, presented: bytes) -> Peer | None:
@@ -108,6 +109,10 @@ def _read(path: Path) -> dict[str, Peer]:
         where = f"entry {weak[0]} of {path}" if weak else f"{path} is empty and"
         raise TokenFileError(f"{where} is no token; write at least {_SHORTEST} ASCII characters (openssl rand -hex 32)")
     return {text: Peer(scopes=frozenset(scopes) if scopes else None) for text, *scopes in lines}
+
+
+def _digests(path: Path) -> dict[bytes, Peer]:
+    return {_digest(text.encode()): peer for text, peer in _read(path).items()}
 
 
 def _digest(text: bytes) -> bytes:
