@@ -6,6 +6,7 @@ import pytest
 
 from fg_config import GraphError, UnknownTargetError
 from fg_config.parse import parse_graph
+from fg_config.tagged import is_plain
 
 TEXT = """\
 trainer_args: !dict
@@ -77,6 +78,13 @@ def test_saved_form(graph):
             ],
         ],
     }
+
+
+def test_what_is_plain():
+    graph = parse_graph("a: !dict {x: [1, !tuple [2]]}\nb: [!call:f []]\nc: {x: !var v}\nd: 1\n")
+    assert [is_plain(graph.at(name)) for name in "abcd"] == [True, False, False, True]
+    doublings = "\n".join([".n0: &n0 [1]", *(f".n{i}: &n{i} [*n{i - 1}, *n{i - 1}]" for i in range(1, 60))])
+    assert is_plain(parse_graph(f"{doublings}\nmain: *n59").at("main"))
 
 
 def test_empty_containers_are_never_references():

@@ -1,7 +1,5 @@
 """YAML to graph: scalars, repeated keys, merges, tags, arguments and root rules."""
 
-import time
-
 import pytest
 
 from fg_config import MISSING, Call, GraphError, Var, YamlError
@@ -277,9 +275,8 @@ def test_an_alias_is_the_same_value():
     assert targets["c"] is targets["d"]
 
 
-def test_eighteen_doublings_are_parsed_and_walked_at_once():
+def test_doublings_are_parsed_and_walked_once():
+    """Without memory the walk would make 2**39 visits and never end."""
     lines = [".n0: &n0 !call:dict []", *(f".n{i}: &n{i} !call:f [*n{i - 1}, *n{i - 1}]" for i in range(1, 40))]
-    started = time.process_time()
     encoded = parse_graph("\n".join([*lines, "main: *n39"])).to_json()
-    assert time.process_time() - started < 5  # 2**39 visits would never end
     assert str(encoded).count("'$ref'") == 39

@@ -227,6 +227,19 @@ def test_text_of_macros_is_clean_and_maps_to_the_call(environment, write):
     assert (loaded.graph.span("m2").file, loaded.graph.span("m2").line) == (str(path), 7)
 
 
+def test_captured_includes_are_clean(environment, write):
+    write("part", "xyz")
+    text = "-- set a\n-- include 'part'\n-- endset\n-- set b | upper\n-- include 'part'\n-- endset\n"
+    assert environment.preprocess_from_string(text + "{{ a | length }} {{ b }} {{ b == 'XYZ' }}") == "3 XYZ True"
+
+
+def test_an_undefined_parent_is_named(environment):
+    text = "-- set ns = namespace(trainer='t.yaml')\n-- extends ns.trainr\n"
+    with pytest.raises(TemplateError) as caught:
+        environment.preprocess_from_string(text)
+    assert (caught.value.message, caught.value.span.line) == ("'ns.trainr' is not defined", 2)
+
+
 def test_trim_sees_through_marks(environment):
     text = "{% filter trim %}\n\n    a: 1\n\n{% endfilter %}|{{ 'xxbxx' | trim('x') }}"
     assert environment.preprocess_from_string(text) == "a: 1|b"

@@ -12,9 +12,8 @@ from fg_config.errors import GraphError
 from fg_config.graph import Graph
 from fg_config.hints import nearest
 from fg_config.nodes import MISSING, Call, Span, Value, Var
-from fg_config.policy import ImportPolicy, _running, current_policy
+from fg_config.policy import ImportPolicy, current_policy, in_force
 from fg_config.resolver import resolve
-from fg_config.tagged import tagged_content
 
 _NO_CONTEXT: Final[Mapping[str, Any]] = {}
 
@@ -173,15 +172,13 @@ class Builder:
     @contextmanager
     def _running(self, node: Call, path: str) -> Any:
         """Our policy is current, and an exception leaves with a note about `node`."""
-        token = _running.set(self.policy)
         try:
-            yield
+            with in_force(self.policy):
+                yield
         except Exception as error:
             if not (isinstance(error, GraphError) and error.span is node.span):
                 error.add_note(f"while building {path or 'a node'!r}: {node.kind} {node.spec} ({node.span})")
             raise
-        finally:
-            _running.reset(token)
 
 
 class Partial:
@@ -206,13 +203,3 @@ class Partial:
 
 def _join(path: str, step: object) -> str:
     return f"{path}.{step}" if path else str(step)
-
-
-def is_plain(value: Value) -> bool:
-    """Whether `value` can be had without calling anything that a config names."""
-    if isinstance(value, Call):
-        content = tagged_content(value)
-        return content is not None and is_plain(content)
-    if isinstance(value, dict):
-        return all(map(is_plain, value.values()))
-    return all(map(is_plain, value)) if isinstance(value, (list, tuple)) else not isinstance(value, Var)

@@ -14,12 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from fg_config.builder import is_plain
 from fg_config.errors import ProjectError
 from fg_config.graph import Graph
 from fg_config.hints import nearest
 from fg_config.nodes import Span, Value
-from fg_config.tagged import tagged_content
+from fg_config.tagged import is_plain, tagged_content
 
 logger = logging.getLogger(__name__)
 
@@ -107,8 +106,10 @@ def parse_dynamic_args(graph: Graph, *, reserved: Collection[str] = ()) -> tuple
     """
     if "dynamic_args" not in graph.targets:
         return ()
-    entries = _plain(graph.target("dynamic_args"))
-    if not is_plain(graph.target("dynamic_args")) or not isinstance(entries, (list, tuple, dict, type(None))):
+    target = graph.target("dynamic_args")
+    plain = is_plain(target)
+    entries = _plain(target) if plain else None
+    if not plain or not isinstance(entries, (list, dict, type(None))):
         raise _error("the target dynamic_args must be a list of mappings with plain values", graph.span("dynamic_args"))
     items = entries.values() if isinstance(entries, dict) else entries or ()
     arguments = tuple(_argument(entry, _place(graph, index)) for index, entry in enumerate(items) if entry is not None)

@@ -19,7 +19,7 @@ from fg_config.parse import parse_graph
 from fg_config.rendering import Render, TemplateUse
 from fg_config.source import TemplateSource
 from fg_config.sourcemap import RenderedText
-from fg_config.template_errors import useless_parts
+from fg_config.template_errors import located, useless_parts
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +126,8 @@ class ConfigEnvironment:
             all_names=self.template_names,
             variables={**template_globals(self.now), **self.global_vars, **variables},
         )
-        text = render.run(first)
+        with located(render):
+            text = render.run(first)
         render.warnings += useless_parts(render)
         for warning in render.warnings:
             logger.warning("%s", warning)

@@ -7,6 +7,8 @@ call can itself run anything it is told to.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import ModuleType
@@ -101,9 +103,19 @@ def _is_harmless(module: str) -> bool:
     return module == "os.path" or module.endswith(".py")
 
 
-_running: ContextVar[ImportPolicy | None] = ContextVar("fg_config_policy", default=None)
+_in_force: ContextVar[ImportPolicy | None] = ContextVar("fg_config_policy", default=None)
+
+
+@contextmanager
+def in_force(policy: ImportPolicy) -> Iterator[None]:
+    """Builds that begin inside inherit `policy`."""
+    token = _in_force.set(policy)
+    try:
+        yield
+    finally:
+        _in_force.reset(token)
 
 
 def current_policy() -> ImportPolicy:
     """The policy of the build that is running, else the default; configs built inside a build inherit it."""
-    return _running.get() or ImportPolicy.default()
+    return _in_force.get() or ImportPolicy.default()

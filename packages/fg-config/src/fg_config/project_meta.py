@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from fg_config.builder import is_plain
 from fg_config.environment import ConfigEnvironment
 from fg_config.errors import ProjectError
 from fg_config.graph import Graph
 from fg_config.hints import nearest
 from fg_config.paths import config_dir
-from fg_config.tagged import tagged_content
+from fg_config.tagged import is_plain, tagged_content
 from fg_config.workspace import META, WORKSPACE, find_workspace_dir
 
 logger = logging.getLogger(__name__)

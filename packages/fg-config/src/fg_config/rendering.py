@@ -22,7 +22,16 @@ from fg_config.names import to_yaml_text
 from fg_config.nodes import Span
 from fg_config.preprocess import preprocess
 from fg_config.source import TemplateSource, read_source
-from fg_config.sourcemap import PLANE_SIZE, RenderedText, extract, mark_template, marker, trim_marked
+from fg_config.sourcemap import (
+    PLANE_SIZE,
+    UNMARKED_FILTER,
+    RenderedText,
+    extract,
+    mark_template,
+    marker,
+    trim_marked,
+    unmarked,
+)
 from fg_config.template_facts import TemplateFacts, facts_of
 
 _CACHE_LIMIT: Final = 1024
@@ -85,9 +94,10 @@ class TemplateEnvironment(SandboxedEnvironment):
         self.on_request = on_request
         self.filters["trim"] = _trim
         self.filters["toyaml"] = to_yaml_text
+        self.filters[UNMARKED_FILTER] = unmarked
 
     def join_path(self, template: str, parent: str) -> str:
-        self.on_request(template, parent)
+        self.on_request(str(template), parent)  # an undefined name raises here, naming itself
         return template
 
 
@@ -141,19 +151,15 @@ class Render:
     warnings: list[ConfigError] = field(default_factory=list)
 
     def run(self, first: TemplateSource | str) -> RenderedText:
-        """Render a template of the search path, or one given as source."""
+        """Render a template of the search path, or one given as source. Errors are Jinja2's (see `located`)."""
         loader = _Loader(self)
         environment = TemplateEnvironment(loader, self._requested)
         environment.globals.update(self.variables)
-        from fg_config.template_errors import located  # imported here: it knows this class
-
-        with located(self):
-            if isinstance(first, str):
-                template = environment.get_template(first)
-            else:
-                template = loader.make(environment, first, environment.make_globals(None))
-            marked = template.render()
-        text, source_map = extract(marked, self.span)
+        if isinstance(first, str):
+            template = environment.get_template(first)
+        else:
+            template = loader.make(environment, first, environment.make_globals(None))
+        text, source_map = extract(template.render(), self.span)
         return RenderedText(text, source_map)
 
     def _requested(self, template: str, parent: str) -> None:

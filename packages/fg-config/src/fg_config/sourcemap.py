@@ -23,6 +23,7 @@ _TEMPLATE_BASE: Final = 0xF0000
 _LINE_BASE: Final = 0x100000
 PLANE_SIZE: Final = 0xFFFD
 MARK: Final = re.compile("([\U000f0000-\U000ffffd])([\U00100000-\U0010fffd])")
+UNMARKED_FILTER: Final = "_unmarked"
 _LINE_START: Final = re.compile(r"(?P<blank>[^\S\n]*)(?=\S)")
 
 
@@ -70,8 +71,23 @@ def mark_template(template: nodes.Template, mark: Callable[[int], str]) -> None:
     """Put `mark(line)` into the output of `template`, in place.
 
     Macros, `call` blocks and `set` blocks stay clean: their text is a value that a template may compare or measure.
+    (Measuring what an expression such as `super()` returns would count its marks.)
     """
+    for block in template.find_all(nodes.AssignBlock):
+        _clean_captured(block)
     _mark_children(template, mark)
+
+
+def _clean_captured(block: nodes.AssignBlock) -> None:
+    """Take marks out of what a `set` block captures from an include."""
+    clean = nodes.Filter(None, UNMARKED_FILTER, [], [], None, None, lineno=block.lineno)
+    if block.filter is None:
+        block.filter = clean
+        return
+    innermost = block.filter
+    while isinstance(innermost.node, nodes.Filter):
+        innermost = innermost.node
+    innermost.node = clean
 
 
 def _mark_children(node: nodes.Node, mark: Callable[[int], str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from fg_config.nodes import Call
+from fg_config.nodes import Call, Value, Var
 
 _CONTAINERS: Final[dict[str, tuple[str, type]]] = {
     "named_list": ("list", list),
@@ -27,3 +27,18 @@ def tagged_content(value: object) -> list[Any] | tuple[Any, ...] | dict[Any, Any
         assert isinstance(content, (list, tuple, dict))
         return content
     return None
+
+
+def is_plain(value: Value) -> bool:
+    """Whether `value` can be had without calling anything that a config names."""
+    todo, seen = [value], set()
+    while todo:
+        current = todo.pop()
+        content = tagged_content(current)
+        if isinstance(current, Var) or (isinstance(current, Call) and content is None):
+            return False
+        inner = current if content is None else content
+        if isinstance(inner, (list, tuple, dict)) and id(inner) not in seen:
+            seen.add(id(inner))
+            todo += inner.values() if isinstance(inner, dict) else inner
+    return True
