@@ -116,6 +116,36 @@ def test_a_stop_string_across_tokens_ends_the_text_before_it(engine):
         assert end.reason == "stop"
 
 
+def test_a_stop_string_that_is_a_special_token_is_matched_as_a_token(engine):
+    tokenizer = engine.tokenizer
+    prompt = torch.tensor([request(engine).prompt])
+
+    def drawn(seed):
+        options = {"do_sample": True, "temperature": 100.0, "top_k": 0, "eos_token_id": None}
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return engine.model.generate(prompt, max_new_tokens=100, **options)[0, prompt.shape[1] :].tolist()
+
+    seed, new = next((seed, new) for seed in range(100) if tokenizer.pad_token_id in (new := drawn(seed)))
+    first = new.index(tokenizer.pad_token_id)
+    settings = {"sampling": Sampling(temperature=100, seed=seed), "max_tokens": 100}
+    expected = tokenizer.decode(new[:first], skip_special_tokens=True)
+    assert answer(engine, request(engine, **settings, stops=(tokenizer.pad_token,))) == (
+        expected,
+        Finished("stop", first + 1),
+    )
+    assert answer(engine, request(engine, **settings))[1] == Finished("length", 100)
+
+
+def test_a_receiver_that_fails_leaves_the_engine_working(engine, caplog):
+    def broken(event):
+        raise OSError("the receiver is broken")
+
+    engine.submit(request(engine), broken)
+    assert answer(engine, request(engine, max_tokens=2))[1] == Finished("length", 2)
+    assert "could not be delivered" in caplog.text
+
+
 def test_a_cancelled_generation_ends_after_a_token_and_the_next_one_runs(engine):
     blocker = Blocker(engine)
     waiting = request(engine, max_tokens=3)

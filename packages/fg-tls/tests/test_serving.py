@@ -165,6 +165,7 @@ def test_a_signal_ends_open_requests_and_leaves_nothing_behind(tmp_path, number,
             if route == "/forever":
                 assert connection.recv(15) == b"HTTP/1.1 200 OK"
             process.send_signal(number)
+            process.send_signal(number)  # impatience changes nothing
             out, err = process.communicate(timeout=30)
     finally:
         process.kill()

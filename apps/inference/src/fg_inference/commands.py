@@ -55,7 +55,8 @@ def _add_server_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_client_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--url", default="http://localhost:8137/v1", help="default: %(default)s")
+    # Not `localhost`: that may be ::1 first, where somebody else could wait for the token.
+    add("--url", default="http://127.0.0.1:8137/v1", help="default: %(default)s")
     add("--model", default="inference-server", help="default: the model of the server")
     add("--auth-token-file", type=Path, metavar="FILE", help="default: the file of a server on this machine")
     kind = parser.add_mutually_exclusive_group()

@@ -125,7 +125,7 @@ class Engine:
                 self._open.discard(generation)
                 self._count(_outcome(end))
             self._report(generation, end, time.monotonic() - start)
-            generation.deliver(end)
+            self._deliver(generation, end)
 
     def _answer(self, generation: Generation) -> Finished | Failed:
         if self._closed:
@@ -138,6 +138,13 @@ class Engine:
         except Exception as error:
             logger.exception("generation failed")
             return Failed(InferenceError(f"generation failed: {type(error).__name__}"))
+
+    def _deliver(self, generation: Generation, end: Finished | Failed) -> None:
+        try:
+            generation.deliver(end)
+        # A receiver that fails must not take the thread away from the others.
+        except Exception:
+            logger.exception("the end of a generation could not be delivered")
 
     def _report(self, generation: Generation, end: Finished | Failed, seconds: float) -> None:
         """One line without text of the user: the log is no place for prompts."""

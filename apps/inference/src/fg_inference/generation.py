@@ -42,9 +42,9 @@ class Sampling:
         """The keywords of `generate` of transformers; all of them, so that a model's own settings do not mix in."""
         chosen = _GREEDY
         if self.temperature >= _GREEDY_BELOW:
-            chosen = {"do_sample": True, "temperature": self.temperature, "top_p": self.top_p}
-            chosen |= {"top_k": self.top_k, "min_p": self.min_p or None}
-        return chosen | {"repetition_penalty": self.repetition_penalty}
+            chosen = {"do_sample": True, "temperature": float(self.temperature), "top_p": float(self.top_p)}
+            chosen |= {"top_k": self.top_k, "min_p": float(self.min_p) or None}
+        return chosen | {"repetition_penalty": float(self.repetition_penalty)}  # transformers refuses the integer 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ class Generation:
 
         The global random generators are left as they were.
         """
-        progress = _Progress(self, tokenizer, frozenset() if self.request.ignore_eos else eos)
+        progress = _Progress(self, tokenizer, self._end_tokens(tokenizer, eos))
         prompt = torch.tensor([self.request.prompt], device=model.device)
         sampling = self.request.sampling
         cuda = [model.device] if model.device.type == "cuda" else []
@@ -123,6 +123,12 @@ class Generation:
                 **sampling.options(),
             )
         return progress.finish()
+
+    def _end_tokens(self, tokenizer: PreTrainedTokenizerBase, eos: frozenset[int]) -> frozenset[int]:
+        """Stop strings that are a token of their own (`<|im_end|>`) are matched as tokens: text does not show them."""
+        added: dict[str, int] = tokenizer.get_added_vocab()
+        stops = frozenset(added[stop] for stop in self.request.stops if stop in added)
+        return stops if self.request.ignore_eos else stops | eos
 
 
 class _Progress(StoppingCriteria):

@@ -6,9 +6,12 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fg_inference.errors import SettingsError
+
+if TYPE_CHECKING:
+    from fg_inference.engine import Engine
 
 logger = logging.getLogger(__name__)
 
@@ -55,21 +58,15 @@ def run_server(settings: ServerSettings, say: Callable[[str], None]) -> None:
     with bind_loopback(settings.host, settings.port) as listener:
         tokens = TokenStore(settings.auth_token_file)
         template = read_template(settings.chat_template) if settings.chat_template else None
-        directory = _model_directory(settings)
-        device = settings.device or _best_device()
-        dtype = DTYPES[settings.dtype] if settings.dtype else _best_dtype(device)
-        say(f"loading {directory} on {device} as {dtype} …")
+        engine = _load(settings, say)
 
         from fg_inference.app import ACCESS, create_app
-        from fg_inference.engine import Engine
-        from fg_models import load_model
 
-        model, tokenizer = load_model(directory, device=device, dtype=dtype)
-        chat = ChatFormat(tokenizer, template, origin=str(settings.chat_template))
-        engine = Engine(model, tokenizer, name=settings.model.resolve().name)
+        chat = ChatFormat(engine.tokenizer, template, origin=str(settings.chat_template))
 
         def announce(serving: Serving) -> None:
-            say(f"model    {engine.name} ({engine.model.num_parameters():,} parameters, {device}, {dtype})")
+            size = f"{engine.model.num_parameters():,} parameters"
+            say(f"model    {engine.name} ({size}, {engine.model.device}, {engine.model.dtype})")
             say(f"chat     template: {chat.origin}")
             say(f"url      {serving.url}/v1")
             say(f"token    {serving.token_file}")
@@ -91,6 +88,19 @@ def run_server(settings: ServerSettings, say: Callable[[str], None]) -> None:
     say("stopped")
 
 
+def _load(settings: ServerSettings, say: Callable[[str], None]) -> Engine:
+    directory = _model_directory(settings)
+    device = _checked_device(settings.device or _best_device())
+    dtype = DTYPES[settings.dtype] if settings.dtype else _best_dtype(device)
+    say(f"loading {directory} on {device} as {dtype} …")
+
+    from fg_inference.engine import Engine
+    from fg_models import load_model
+
+    model, tokenizer = load_model(directory, device=device, dtype=dtype)
+    return Engine(model, tokenizer, name=settings.model.resolve().name)
+
+
 def _model_directory(settings: ServerSettings) -> Path:
     if settings.checkpoint is None:
         return settings.model
@@ -105,18 +115,25 @@ def _best_device() -> str:
     return "cuda:0" if torch.cuda.is_available() else "cpu"
 
 
-def _best_dtype(device: str) -> str:
-    """bfloat16 where the device computes with it, else float16; float32 on the CPU.
+def _checked_device(device: str) -> str:
+    """`device`, if it can be used here.
 
     Raises:
-        SettingsError: there is no such device here.
+        SettingsError: it cannot.
     """
     import torch
 
     try:
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError) as error:  # the latter from a torch without CUDA
         raise SettingsError(f"cannot use the device {device!r}: {str(error).splitlines()[0]}") from error
+    return device
+
+
+def _best_dtype(device: str) -> str:
+    """bfloat16 where the device computes with it, else float16; float32 on the CPU."""
+    import torch
+
     if not device.startswith("cuda"):
         return "float32"
     with torch.cuda.device(device):

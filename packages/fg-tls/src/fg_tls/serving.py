@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 import uvicorn
@@ -114,6 +115,10 @@ class _Server(uvicorn.Server):
     def request_stop(self) -> None:
         self.should_exit = True
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # uvicorn takes a second SIGINT as leave to skip the application's own end; ours is bounded, and runs once.
+        self.request_stop()
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
@@ -126,10 +131,9 @@ class _Server(uvicorn.Server):
 
 @contextmanager
 def _quiet_signals(server: _Server) -> Iterator[None]:
-    """Make SIGINT and SIGTERM a request to stop, also before uvicorn listens for them.
+    """Make SIGINT and SIGTERM a request to stop also before uvicorn listens for them, and harmless after it did.
 
-    uvicorn raises the signals again at its end, which with the default handlers would kill the process before the token
-    file is removed, or show a traceback.
+    With the default handlers, a signal at the wrong moment would kill the process before the token file is removed.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
