@@ -9,7 +9,8 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from fg_inference.errors import InferenceError, QueueFullError, RequestError, ShuttingDownError
 from fg_inference.generation import Failed, Finished, Generation, GenerationEvent, GenerationRequest, end_tokens
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 _LONGEST_RETRY: Final = 60  # seconds
 
@@ -125,26 +128,17 @@ class Engine:
                 self._open.discard(generation)
                 self._count(_outcome(end))
             self._report(generation, end, time.monotonic() - start)
-            self._deliver(generation, end)
+            _caught("the end of a generation could not be delivered", partial(generation.deliver, end))
 
     def _answer(self, generation: Generation) -> Finished | Failed:
         if self._closed:
             return Failed(ShuttingDownError("the server is shutting down"))
         if generation.cancelled:
             return Finished("cancelled", 0)
-        try:
-            return generation.run(self.model, self.tokenizer, self.eos)
-        # Whatever one request breaks (memory, a model's own code), the thread lives on for the others.
-        except Exception as error:
-            logger.exception("generation failed")
-            return Failed(InferenceError(f"generation failed: {type(error).__name__}"))
-
-    def _deliver(self, generation: Generation, end: Finished | Failed) -> None:
-        try:
-            generation.deliver(end)
-        # A receiver that fails must not take the thread away from the others.
-        except Exception:
-            logger.exception("the end of a generation could not be delivered")
+        end = _caught("generation failed", lambda: generation.run(self.model, self.tokenizer, self.eos))
+        if isinstance(end, Exception):
+            return Failed(InferenceError(f"generation failed: {type(end).__name__}"))
+        return end
 
     def _report(self, generation: Generation, end: Finished | Failed, seconds: float) -> None:
         """One line without text of the user: the log is no place for prompts."""
@@ -158,6 +152,16 @@ class Engine:
 
     def _count(self, outcome: str) -> None:
         self._counts = replace(self._counts, **{outcome: getattr(self._counts, outcome) + 1})
+
+
+def _caught(complaint: str, action: Callable[[], Result]) -> Result | Exception:
+    """What `action` returns or raises."""
+    try:
+        return action()
+    # Whatever one request breaks (memory, a model's own code, a receiver), the thread lives on for the others.
+    except Exception as error:
+        logger.exception(complaint)
+        return error
 
 
 def _outcome(end: Finished | Failed) -> str:
