@@ -33,8 +33,11 @@ def project(tmp_path_factory) -> Path:
 
 def forgather(project: Path, *words: str, config: str | None = None) -> subprocess.CompletedProcess[str]:
     chosen = ["-t", config] if config else []
-    command = [sys.executable, "-m", "fg_cli", "-p", str(project), *chosen, *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=240)
+    return command("-p", str(project), *chosen, *words)
+
+
+def command(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "fg_cli", *words], capture_output=True, text=True, timeout=240)
 
 
 def refused(result: subprocess.CompletedProcess[str], *expected: str) -> None:
@@ -126,11 +129,11 @@ def test_no_such_project(tmp_path):
 
 
 def test_no_such_model(project):
-    refused(forgather(project, "inf", "server", "-m", str(project / "nothing")), "nothing")
+    refused(command("inf", "server", "-m", str(project / "nothing")), "nothing")
 
 
 def test_a_port_in_use(project):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
         model = str(project / "output_models" / "tiny_llama")
-        refused(forgather(project, "inf", "server", "-m", model, "-p", port), port)
+        refused(command("inf", "server", "-m", model, "-p", port), port)

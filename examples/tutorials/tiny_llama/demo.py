@@ -31,8 +31,8 @@ import prepare_data
 PROJECT = Path(__file__).resolve().parent
 MODELS = PROJECT / "output_models"
 STEPS = 600
-BITS_PER_CHARACTER = 2.1
-"""Held-out bits per character that `STEPS` updates reached, plus 5 %."""
+BITS_PER_CHARACTER = 1.59
+"""What `STEPS` updates reached where it was measured (1.511), plus 5 %."""
 
 
 def main() -> None:
@@ -65,9 +65,10 @@ def main() -> None:
 
     plot(model)
     title(f"Done in {time.perf_counter() - began:.0f} s. Where to go from here")
-    print(f"  forgather inf server -m {shown(model)}               # serve it; then `forgather inf client` to chat")
-    print(f"  forgather -p {shown(PROJECT)} -t v2.yaml train       # the same model with another optimizer")
-    print(f"  forgather -p {shown(PROJECT)} pp                     # the config that all of this was")
+    print("In the environment of the demo (`hatch shell`):")
+    print(f"  forgather inf server -m {shown(model)}    (then, in another shell: forgather inf client --interactive)")
+    print(f"  forgather -p {shown(PROJECT)} -t v2.yaml train     (the same model with another optimizer)")
+    print(f"  forgather -p {shown(PROJECT)} pp                   (the config that all of this was)")
 
 
 def arguments() -> argparse.Namespace:
@@ -107,9 +108,9 @@ def kill_and_resume(reference: Path, output_dir: Path, steps: int) -> None:
     process.wait()
     claim(process.returncode == 128 + signal.SIGINT, "resumed, and stopped by one Ctrl-C after saving")
 
-    expected = {record["global_step"]: comparable(record) for record in records(reference)}
-    seen = [(record["global_step"], comparable(record)) for record in records(output_dir)]
-    equal = sum(1 for step, values in seen if values == expected[step])
+    expected = comparable(reference)
+    seen = comparable(output_dir)
+    equal = sum(1 for ours, theirs in zip(seen, expected, strict=False) if ours == theirs)
     claim(equal == len(seen) > 2, f"{equal} of {len(seen)} records equal those of the run never killed, bit for bit")
 
 
@@ -121,30 +122,33 @@ def wait_for_record(output_dir: Path, step: int, process: subprocess.Popen[bytes
         time.sleep(0.05)
 
 
-def records(output_dir: Path) -> list[dict[str, Any]]:
-    """What the newest run in `output_dir` logged: training losses, without evaluations."""
-    logs = sorted(output_dir.glob("runs/*/trainer_logs.jsonl"))
-    lines = logs[-1].read_text().splitlines() if logs else []
-    return [record for line in lines if "loss" in (record := json.loads(line))]
+def log_of(output_dir: Path) -> Path:
+    """The log of a run; a resumed run goes on in the file of the run it continues."""
+    return min(output_dir.glob("runs/*/trainer_logs.jsonl"), default=output_dir / "none")
 
 
-def evaluations(output_dir: Path) -> list[dict[str, Any]]:
-    (log,) = output_dir.glob("runs/*/trainer_logs.jsonl")
-    return [record for line in log.read_text().splitlines() if "eval_loss" in (record := json.loads(line))]
+def records(output_dir: Path, key: str) -> list[dict[str, Any]]:
+    """The records that hold `key`: "loss" in training, "eval_loss" in evaluation."""
+    log = log_of(output_dir)
+    lines = log.read_text().splitlines() if log.exists() else []
+    return [record for line in lines if key in (record := json.loads(line))]
 
 
 def last_step(output_dir: Path) -> int:
-    return max((record["global_step"] for record in records(output_dir)), default=0)
+    return max((record["global_step"] for record in records(output_dir, "loss")), default=0)
 
 
-def comparable(record: dict[str, Any]) -> tuple[Any, ...]:
-    """The numbers of a record that depend on the mathematics and not on the clock."""
-    return tuple(record[key] for key in ("loss", "grad_norm", "max_grad_norm", "tokens", "epoch"))
+def comparable(output_dir: Path) -> list[dict[str, Any]]:
+    """All records of a run, training and evaluation, without what depends on the clock."""
+    clock = {"timestamp", "tok_per_sec", "eval_runtime"}
+    lines = log_of(output_dir).read_text().splitlines()[1:]
+    return [{key: value for key, value in json.loads(line).items() if key not in clock} for line in lines]
 
 
 def check_learning(output_dir: Path, steps: int, seconds: float) -> None:
-    first, last = evaluations(output_dir)[0], evaluations(output_dir)[-1]
-    print(f"{seconds:.0f} s of wall clock, {records(output_dir)[-1]['tok_per_sec']:,} tokens/s at the end")
+    held_out = records(output_dir, "eval_loss")
+    first, last = held_out[0], held_out[-1]
+    print(f"{seconds:.0f} s of wall clock, {records(output_dir, 'loss')[-1]['tok_per_sec']:,} tokens/s at the end")
     claim(last["bits_per_char"] < first["bits_per_char"], f"held out: {last['bits_per_char']:.3f} bits per character")
     if steps >= STEPS:
         claim(last["bits_per_char"] <= BITS_PER_CHARACTER, f"at or below the {BITS_PER_CHARACTER} this demo must reach")
@@ -160,7 +164,9 @@ def server(model: Path) -> Iterator[tuple[str, str]]:
     token_file = MODELS / "demo.token"
     token_file.touch(mode=0o600)  # before the secret is in it
     token_file.write_text(secrets.token_hex(32) + "\n")
-    process = subprocess.Popen([*command, "--auth-token-file", str(token_file)], stdout=subprocess.PIPE, text=True)
+    command += ["--auth-token-file", str(token_file)]
+    quiet = {**os.environ, "TQDM_DISABLE": "1"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=quiet)
     try:
         url = demo_checks.url_of(process)
         yield url, token_file.read_text().strip()
@@ -178,7 +184,7 @@ def plot(output_dir: Path) -> None:
     os.environ.setdefault("MPLBACKEND", "agg")
     from matplotlib import pyplot
 
-    training, held_out = records(output_dir), evaluations(output_dir)
+    training, held_out = records(output_dir, "loss"), records(output_dir, "eval_loss")
     figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
     axes.plot([r["global_step"] for r in training], [r["loss"] for r in training], label="training", color="tab:blue")
     axes.plot(

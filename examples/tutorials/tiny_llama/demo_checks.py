@@ -45,8 +45,9 @@ def same_logits_without_forgather(model_dir: Path) -> None:
     """transformers alone computes what Forgather's loader computes."""
     import torch
     import transformers
-    from fg_models import load_model
     from safetensors.torch import load_file
+
+    from fg_models import load_model
 
     transformers.utils.logging.disable_progress_bar()
     with tempfile.TemporaryDirectory() as place:
@@ -63,6 +64,7 @@ def same_logits_without_forgather(model_dir: Path) -> None:
 def cache_changes_nothing(model_dir: Path) -> None:
     """Generation with and without the key-value cache picks the same tokens."""
     import torch
+
     from fg_models import load_model
 
     model, tokenizer = load_model(model_dir, dtype=torch.float32)
@@ -80,12 +82,16 @@ def chat(url: str, token: str) -> None:
     (model,) = client.models.list().data
     request = {"model": model.id, "prompt": PROMPT, "max_tokens": 60, "temperature": 0.7, "seed": 7}
     whole = client.completions.create(**request).choices[0].text
-    streamed = "".join(part.choices[0].text for part in client.completions.create(**request, stream=True) if part.choices)
+    streamed = "".join(
+        part.choices[0].text for part in client.completions.create(**request, stream=True) if part.choices
+    )
     print(f"    {PROMPT}{whole}".replace("\n", "\n    "))
     claim(streamed == whole, "text streamed to the OpenAI client equals text sent whole")
     message = {"role": "user", "content": "Who shall dwell in the house of the LORD?"}
     answer = client.chat.completions.create(model=model.id, messages=[message], max_tokens=40, seed=7)
-    claim(bool(answer.choices[0].message.content), f"chat: {' '.join((answer.choices[0].message.content or '').split())}")
+    claim(
+        bool(answer.choices[0].message.content), f"chat: {' '.join((answer.choices[0].message.content or '').split())}"
+    )
 
 
 def url_of(server: subprocess.Popen[str]) -> str:

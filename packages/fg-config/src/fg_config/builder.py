@@ -11,7 +11,7 @@ from typing import Any, Final
 from fg_config.errors import GraphError
 from fg_config.graph import Graph
 from fg_config.hints import nearest
-from fg_config.nodes import MISSING, Call, Span, Value, Var
+from fg_config.nodes import Call, Missing, Span, Value, Var
 from fg_config.policy import ImportPolicy, current_policy, in_force
 from fg_config.resolver import resolve
 
@@ -101,8 +101,8 @@ class Builder:
     def _variable(self, var: Var, path: str) -> Any:
         if var.name in self.context:
             return self.context[var.name]
-        if var.default is not MISSING:
-            return self.build(var.default, path)  # pyrefly: ignore[bad-argument-type]  # MISSING is excluded
+        if not isinstance(var.default, Missing):
+            return self.build(var.default, path)
         raise GraphError(
             f"the variable {var.name!r} of {path or 'the config'!r} has no value and no default",
             code="FG0404",

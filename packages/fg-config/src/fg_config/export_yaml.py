@@ -20,7 +20,7 @@ from yaml import ScalarNode
 from yaml.resolver import Resolver
 
 from fg_config.errors import GraphError
-from fg_config.nodes import MISSING, Call, Value, Var
+from fg_config.nodes import Call, Missing, Value, Var
 from fg_config.tagged import container_tag, tagged_content
 
 NamePolicy: TypeAlias = Literal["required", "named", "all"]
@@ -103,8 +103,8 @@ def children(value: Value) -> Iterator[Value]:
         yield value.latent_args
         yield value.submodule_searchpath
     elif isinstance(value, Var):
-        if value.default is not MISSING:
-            yield value.default  # pyrefly: ignore[invalid-yield]  # MISSING is excluded by identity
+        if not isinstance(value.default, Missing):
+            yield value.default
     elif isinstance(value, dict):
         yield from value.values()
     elif isinstance(value, (list, tuple)):

@@ -9,7 +9,7 @@ from typing import Any
 
 from fg_config.errors import GraphError, UnknownTargetError
 from fg_config.hints import nearest
-from fg_config.nodes import MISSING, Call, Span, Value, Var
+from fg_config.nodes import Call, Missing, Span, Value, Var
 from fg_config.tagged import tagged_content
 
 
@@ -90,8 +90,8 @@ def _entries(value: Value) -> dict[Any, Value]:
         special = {"latent_args": value.latent_args, "submodule_searchpath": value.submodule_searchpath}
         given = {name: content for name, content in special.items() if content is not None}
         return {**dict(enumerate(value.args)), **given, **value.kwargs}
-    if isinstance(value, Var) and value.default is not MISSING:
-        return {"default": value.default}  # pyrefly: ignore[bad-assignment]  # MISSING is excluded by identity
+    if isinstance(value, Var) and not isinstance(value.default, Missing):
+        return {"default": value.default}
     return {}
 
 
@@ -128,9 +128,14 @@ class _Encoder:
         return result
 
     def _var(self, var: Var, number: int) -> dict[str, Any]:
-        result: dict[str, Any] = {"$": "var", "n": number, "name": var.name, "has_default": var.default is not MISSING}
-        if var.default is not MISSING:
-            result["default"] = self.encode(var.default)  # pyrefly: ignore[bad-argument-type]  # excluded by identity
+        result: dict[str, Any] = {
+            "$": "var",
+            "n": number,
+            "name": var.name,
+            "has_default": not isinstance(var.default, Missing),
+        }
+        if not isinstance(var.default, Missing):
+            result["default"] = self.encode(var.default)
         return result
 
 

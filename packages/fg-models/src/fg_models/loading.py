@@ -27,8 +27,8 @@ def construct_model(
 ) -> PreTrainedModel:
     """Build the model of `config` with initial weights; on the meta device it has shapes only (see `materialize`).
 
-    `device` and `dtype` None mean torch's current defaults. Initial weights of exported models depend only on the seed last
-    given to `torch.manual_seed` and on the names of the parameters.
+    `device` and `dtype` None mean torch's current defaults. Initial weights of exported models depend only on the seed
+    last given to `torch.manual_seed` and on the names of the parameters.
     """
     arguments: dict[str, Any] = {"dtype": _dtype(dtype) or torch.get_default_dtype()}
     if attn_implementation is not None:

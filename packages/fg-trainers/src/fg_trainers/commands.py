@@ -45,7 +45,7 @@ def run(verb: str, args: argparse.Namespace) -> int:
     if args.rest != list(args.behind_separator):
         stray = next(word for word in args.rest if word not in args.behind_separator)
         raise LaunchError(
-            f"unexpected word {stray!r}; a config is chosen with -t NAME, and arguments for {args.other} stand behind --"
+            f"unexpected word {stray!r}; a config is chosen with -t NAME, arguments for {args.other} stand behind --"
         )
     return _train(args) if verb == "train" else _tensorboard(args)
 
@@ -57,7 +57,7 @@ def _train(args: argparse.Namespace) -> int:
     meta = project("meta")
     command = _command(project, meta, given_dynamic_arguments(args), args.rest)
     environment = {"CUDA_VISIBLE_DEVICES": args.devices} if args.devices is not None else {}
-    if "env" in project.graph.root:
+    if "env" in project.graph.targets:
         environment |= {key: str(value) for key, value in project("env").items()}
     return _execute(command, environment, dry_run=args.dry_run)
 
