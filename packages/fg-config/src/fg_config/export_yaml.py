@@ -195,7 +195,7 @@ class _Writer:
         return _Block(f"{tag} {content.head}".rstrip(), content.body)
 
     def _variable(self, var: Var) -> _Block:
-        if var.default is MISSING:
+        if isinstance(var.default, Missing):
             return _Block(f"!var {scalar(var.name)}")
         return _Block("!var", self._mapping({"name": var.name, "default": var.default}))
 
