@@ -75,6 +75,16 @@ def test_global_options_work_on_both_sides_of_the_verb(forgather, project):
     assert "first: 7" in before.stdout and 'config_name: "Other"' in before.stdout
 
 
+@pytest.mark.parametrize("option", ["-p", "--project-dir=."])
+def test_a_project_before_a_verb_that_works_on_none_is_refused_clearly(forgather, option):
+    words = [option, "."] if option == "-p" else [option]
+    done = forgather(*words, "shell-init", "bash")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{option.partition('=')[0]} before the verb means nothing to 'shell-init'" in done.stderr
+    done = forgather("shell-init", "bash")
+    assert done.returncode == 0
+
+
 def test_the_help_of_a_verb_shows_the_flags_of_the_config(forgather, project):
     done = forgather("-p", project, "construct", "--help")
     assert done.returncode == 0

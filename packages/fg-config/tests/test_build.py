@@ -110,7 +110,8 @@ def test_a_partial_binds_late(make):
     assert (first.args[0], first.args[2:]) == (1, ({"k": 2}, 9))
     assert first.args[1] is not second.args[1]
     assert made["p"] is not made["q"]
-    assert made["r"](b=3, context=4, mtargets=5).kwargs == {"a": 1, "b": 3, "context": 4, "mtargets": 5}
+    given = {"b": 3, "context": 4, "mtargets": 5, "path": 6, "node": 7}
+    assert made["r"](**given).kwargs == {"a": 1, **given}
 
 
 def test_calls_inside_a_partial_are_built_once_and_partials_stay_partials(make):

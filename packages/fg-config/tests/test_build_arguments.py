@@ -34,5 +34,15 @@ def test_a_type_error_from_inside_keeps_its_type(tmp_path):
         build(graph(tmp_path, "main: !call:sum [ [ 1, a ] ]\n"), ["main"])
 
 
+def test_a_decorator_may_take_more_than_what_it_wraps(tmp_path):
+    (tmp_path / "old.py").write_text(
+        "import functools\n\ndef renamed(function):\n    @functools.wraps(function)\n"
+        "    def call(*, size=None, old_size=None):\n        return function(size=size or old_size)\n    return call\n"
+        "\n@renamed\ndef make(size):\n    return size\n"
+    )
+    text = f"main: !call:{tmp_path}/old.py:make {{old_size: 3}}\n"
+    assert build(graph(tmp_path, text), ["main"]) == {"main": 3}
+
+
 def test_a_callable_without_a_signature_is_called_all_the_same(tmp_path):
     assert build(graph(tmp_path, "main: !call:dict { a: 1 }\n"), ["main"]) == {"main": {"a": 1}}

@@ -110,6 +110,49 @@ def test_the_command_line_imports_neither_jinja_nor_yaml():
     assert run([sys.executable, "-c", code]).stdout == "[]\n"
 
 
+NAMES_LIBRARIES = """\
+meta: {config_name: "Names", layer: !call:torch.nn:Linear [2, 2]}
+main: &layer !call:torch.nn:Linear {in_features: 2, out_features: !var width}
+each: !factory:torch.optim:AdamW [*layer]
+later: !partial:here.py:thing []
+"""
+LOOKING = """\
+import sys
+from fg_config import commands
+from fg_config.command_line import main
+
+project = sys.argv[1]
+for words in (
+    "ls", "ls --json", "pp", "targets", "trefs", "trefs --json", "code", "code --target later",
+    "graph", "graph --format json", "graph --format python", "graph --format repr", "graph --format none",
+):
+    verb, *rest = words.split()
+    assert main(commands, [verb, "-p", project, *rest]) == 0, words
+print("imported:", sorted(name for name in sys.modules if name.partition(".")[0] in ("torch", "here")), file=sys.stderr)
+import torch
+print("imported:", torch.IS_HERE, file=sys.stderr)
+"""
+
+
+def test_looking_at_a_config_imports_nothing_that_it_names(tmp_path):
+    """The torch of this test can be imported, and is at the end: the verbs could have."""
+    for path, text in {
+        "library/torch/__init__.py": "IS_HERE = True\n",
+        "library/torch/nn.py": "class Linear: pass\n",
+        "library/torch/optim.py": "class AdamW: pass\n",
+        "forgather_workspace/.keep": "",
+        "project/meta.yaml": "name: P\n",
+        "project/here.py": "raise RuntimeError('imported')\n",
+        "project/templates/configs/c.yaml": NAMES_LIBRARIES,
+    }.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path / 'library')!r})\n{LOOKING}"]
+    done = run(command, str(tmp_path / "project"))
+    assert done.stderr == "imported: []\nimported: True\n"
+    assert "from torch.nn import Linear" in done.stdout
+
+
 def test_python_m_fg_config(tmp_path):
     done = run([sys.executable, "-m", "fg_config"])
     assert done.returncode == 0 and "usage: python -m fg_config VERB" in done.stdout

@@ -128,3 +128,17 @@ def test_a_flag_of_the_command_is_taken():
 def test_no_declarations():
     assert parse("main: 1\n") == ()
     assert parse("dynamic_args: !dlist {~: ~}\n") == ()
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "{names: --config-name}",
+        "{names: --policy}",
+        "{names: --project_dir}",
+        "{names: --file, dest: output}",
+    ],
+)
+def test_variables_that_the_command_itself_uses_are_refused(entry):
+    with pytest.raises(ProjectError, match="which the command itself uses"):
+        parse(f"dynamic_args: [{entry}]\n", reserved={"--output", "-p", "--project-dir"})

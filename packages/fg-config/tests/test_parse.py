@@ -40,6 +40,11 @@ def failure(text, kind=YamlError):
         ("!!str 5", "5"),
         (".inf", float("inf")),
         ("=", "="),
+        ("null", None),
+        ("0x1F", 31),
+        ("1_000", 1000),
+        ("'2024-01-01'", "2024-01-01"),
+        (".5", 0.5),
         ("[1, [], {}]", [1, [], {}]),
     ],
 )
@@ -50,7 +55,13 @@ def test_scalars_are_those_of_yaml_1_1(text, expected):
 
 @pytest.mark.parametrize(
     ("text", "word"),
-    [("2024-01-01", "timestamp"), ("!!binary aGk=", "binary"), ("!!set {a, b}", "set"), ("!!int x", "int")],
+    [
+        ("2024-01-01", "timestamp"),
+        ("!!binary aGk=", "binary"),
+        ("!!set {a, b}", "set"),
+        ("!!int x", "int"),
+        ("!!int ''", "int"),
+    ],
 )
 def test_other_types_are_errors_that_name_the_place(text, word):
     error = failure(f"x: 1\na: {text}\n")
@@ -71,6 +82,15 @@ def test_other_types_are_errors_that_name_the_place(text, word):
 def test_syntax_errors_name_the_line(text, line, word):
     error = failure(text)
     assert (error.span.line, word in error.message) == (line, True)
+
+
+def test_what_is_never_closed_is_named_where_it_begins():
+    assert failure("a: 1\nb: [1\nc: 2\n").help == "a flow sequence begins at <text>:2:4: b: [1"
+    assert failure("a: 'x\n\ny: 1\n").help == "a quoted scalar begins at <text>:1:4: a: 'x"
+
+
+def test_too_deep_nesting_is_an_error_of_the_config():
+    assert "too deeply" in failure("a: " + "[" * 5000 + "]" * 5000).message
 
 
 def test_an_empty_document_has_no_targets():

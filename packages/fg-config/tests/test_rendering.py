@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from fg_config import ConfigEnvironment, TemplateError
+from fg_config import ConfigEnvironment, TemplateError, YamlError
 
 
 @pytest.fixture
@@ -161,6 +161,33 @@ def test_an_exception_inside_an_expression_names_the_line(environment):
     assert (caught.value.span.line, "ZeroDivisionError" in caught.value.message) == (2, True)
 
 
+def test_a_mistake_of_yaml_in_an_inherited_block_names_the_parent(environment, write):
+    base = write("base.yaml", "[body]\nx: [1\n\n[tail]\ny: 1\n\n")
+    write("c.yaml", "-- extends 'base.yaml'\n[tail]\nz: 2\n\n")
+    with pytest.raises(YamlError) as caught:
+        environment.load("c.yaml")
+    assert caught.value.help == f"a flow sequence begins at {base}:2: x: [1"
+
+
+def test_a_mistake_of_yaml_in_a_sub_template_names_its_line_and_the_include(environment, write):
+    write("base.yaml", "[body]\nx: 1\n\n[tail]\ny: !cal:f []\n\n")
+    path = write(
+        "c.yaml", "a: 0\n-- include 'part'\n\n#--- part ---\n-- extends 'base.yaml'\n[tail]\n\nz: !call:f 5\n\n"
+    )
+    with pytest.raises(YamlError) as caught:
+        environment.load("c.yaml")
+    assert (caught.value.span.file, caught.value.span.line, caught.value.span.label) == (str(path), 8, "part")
+    assert [(step.file, step.line) for step in caught.value.span.via] == [(str(path), 2)]
+
+
+def test_a_file_that_is_no_text_is_named(environment, folder, write):
+    (folder / "part.yaml").write_bytes(b"a: \xff\n")
+    write("c.yaml", "-- include 'part.yaml'\n")
+    error = failure(environment, "c.yaml")
+    assert "'part.yaml' cannot be read" in error.message
+    assert error.span.file == str(folder / "part.yaml")
+
+
 def test_the_sandbox_holds(environment):
     with pytest.raises(TemplateError):
         environment.preprocess_from_string("{{ ''.__class__.__mro__ }}")
@@ -177,6 +204,39 @@ def test_blocks_and_text_that_are_never_rendered(environment, write, caplog):
     assert [(warning.span.line, warning.code) for warning in warnings] == [(3, "FG0206"), (4, "FG0207")]
     assert warnings[1].help == "did you mean 'optimizer'?"
     assert f"{path}:4" in caplog.text
+
+
+def test_a_required_block_beside_a_header_is_inside_it(environment, write):
+    path = write("base.yaml", "[first]\na: 1\n\n-- block second required\n-- endblock\n\n[third]\nc: 1\n\n")
+    write("c.yaml", "-- extends 'base.yaml'\n[first]\na: 2\n\n[second]\nb: 2\n\n")
+    loaded = environment.load("c.yaml")
+    assert "b" not in loaded.graph.root
+    (warning,) = loaded.warnings
+    assert (warning.code, warning.span.file, warning.span.line) == ("FG0208", str(path), 4)
+    assert warning.message == "block 'second' lies inside [first], which ends only at the next header"
+    assert "`-- block first` … `-- endblock`" in warning.help
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-- block second required\n-- endblock\n[first]\na: 1\n\n",
+        "[first]\na: 1\n    -- block second required\n    -- endblock\n\n",
+        "[first]\na: 1\n-- block second\n-- endblock\n\n",
+    ],
+)
+def test_other_places_of_explicit_blocks_are_no_trap(environment, write, text):
+    write("base.yaml", text)
+    write("c.yaml", "-- extends 'base.yaml'\n[second]\nb: 2\n\n")
+    assert environment.load("c.yaml").warnings == ()
+
+
+def test_an_overridden_block_may_get_required_parts(environment, write):
+    write("base.yaml", "[body]\n\n")
+    write("mid.yaml", "-- extends 'base.yaml'\n[body]\n-- block part required\n-- endblock\n")
+    write("c.yaml", "-- extends 'mid.yaml'\n[part]\nx: 1\n\n")
+    loaded = environment.load("c.yaml")
+    assert (loaded.graph.root, loaded.warnings) == ({"x": 1}, ())
 
 
 def test_new_blocks_inside_an_overridden_block_are_fine(environment, write):

@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from fg_config.command_line import unknown_verb
 
         return unknown_verb(verb, {name: each.help for name, each in VERBS.items()}, "forgather")
-    return _dispatch(VERBS[verb], [*before, *after])
+    return _dispatch(VERBS[verb], before, after)
 
 
 def split(words: list[str]) -> tuple[list[str], str | None, list[str]]:
@@ -61,7 +61,7 @@ def _without_verb(options: list[str]) -> int:
     return 2
 
 
-def _dispatch(verb: Verb, argv: list[str]) -> int:
+def _dispatch(verb: Verb, before: list[str], after: list[str]) -> int:
     if importlib.util.find_spec(verb.module.partition(".")[0]) is None:
         text = f"forgather: {verb.name!r} is a verb of {verb.distribution}, which is not installed"
         print(f"{text}\n  help: pip install {verb.distribution}", file=sys.stderr)  # noqa: T201
@@ -69,4 +69,4 @@ def _dispatch(verb: Verb, argv: list[str]) -> int:
     from fg_config.command_line import Commands, run_verb
 
     commands = cast("Commands", importlib.import_module(verb.module))
-    return run_verb(commands, verb.name, argv, prog=f"forgather {verb.name}")
+    return run_verb(commands, verb.name, after, prog=f"forgather {verb.name}", before=before)

@@ -111,7 +111,7 @@ class Builder:
             or f"give it when building: project({path.partition('.')[0]!r}, {var.name}=…)",
         )
 
-    def apply(self, node: Call, path: str, *extra: Any, **overrides: Any) -> Any:
+    def apply(self, node: Call, path: str, /, *extra: Any, **overrides: Any) -> Any:
         """Call what `node` names. `extra` follows its positional arguments, `overrides` replace keywords."""
         symbol = self._symbol(node, path)
         if node.kind == "meta":
@@ -133,7 +133,8 @@ class Builder:
         A `TypeError` from inside the called object is another matter, and keeps its traceback.
         """
         try:
-            signature = inspect.signature(symbol)
+            # A decorator may take keywords that the function it wraps does not have (deprecated ones, say).
+            signature = inspect.signature(symbol, follow_wrapped=False)
         except (TypeError, ValueError):  # some builtins have none; the call itself will tell
             return
         try:
@@ -194,7 +195,7 @@ class Partial:
         self._node = node
         self._path = path
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         return self._builder.apply(self._node, self._path, *args, **kwargs)
 
     def __repr__(self) -> str:

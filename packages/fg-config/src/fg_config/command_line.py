@@ -108,15 +108,26 @@ def unknown_verb(verb: str, verbs: Mapping[str, str], prog: str) -> int:
     return EXIT_PROBLEMS
 
 
-def run_verb(commands: Commands, verb: str, argv: Sequence[str], *, prog: str) -> int:
-    """Parse `argv` for `verb` and run it, with `reporting_errors`."""
+def run_verb(commands: Commands, verb: str, argv: Sequence[str], *, prog: str, before: Sequence[str] = ()) -> int:
+    """Parse `argv` for `verb` and run it, with `reporting_errors`. `before` holds options from before the verb."""
 
     def parse_and_run() -> int:
+        words = [*before, *argv]
         parser = CommandParser(prog=prog, description=commands.VERBS[verb])
-        commands.configure(verb, parser, argv)
-        return commands.run(verb, parser.parse_args(argv))
+        commands.configure(verb, parser, words)
+        _refuse_foreign(parser, verb, before)
+        return commands.run(verb, parser.parse_args(words))
 
     return reporting_errors(parse_and_run)
+
+
+def _refuse_foreign(parser: argparse.ArgumentParser, verb: str, before: Sequence[str]) -> None:
+    """An option before a verb that does not have it, such as the project of a verb that works on no project."""
+    known = {flag for action in parser._actions for flag in action.option_strings}
+    for word in before:
+        flag = word.partition("=")[0] if word.startswith("--") else word[:2]
+        if flag.startswith("-") and flag not in known:
+            parser.error(f"{flag} before the verb means nothing to {verb!r}; its own options stand behind it")
 
 
 def reporting_errors(work: Callable[[], int]) -> int:

@@ -1,4 +1,7 @@
-"""The verbs that look at configs. All but `code` and `construct` neither import nor call anything a config names."""
+"""The verbs that look at configs. Only `construct` builds; `code` runs `!meta` nodes, whose result is source.
+
+All others, and `code` of a target without such a node, neither import nor call anything a config names.
+"""
 
 from __future__ import annotations
 

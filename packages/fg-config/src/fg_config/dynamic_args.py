@@ -26,6 +26,7 @@ _CODE: Final = "FG0610"
 _OPTIONS: Final = ("action", "nargs", "metavar", "help", "const", "required", "dest")
 _KEYS: Final = ("names", "type", "choices", "default", *_OPTIONS)
 _ACTIONS: Final = ("store", "store_true", "store_false", "store_const", "append")
+_KEYWORDS_OF_PROJECT: Final = ("config_name", "project_dir", "policy")
 _WITHOUT_VALUE: Final = ("store_true", "store_false", "store_const")
 _FLAG: Final = re.compile(r"--?[A-Za-z][\w-]*")
 _TRUE: Final = ("true", "1", "yes", "on")
@@ -102,7 +103,7 @@ def parse_dynamic_args(graph: Graph, *, reserved: Collection[str] = ()) -> tuple
     """The flags that the target `dynamic_args` declares; none without such a target.
 
     `reserved` are flags that the command has already. Raises `ProjectError` for an entry that is not plain data or
-    has unknown keys, for two entries that share a flag or a variable, and for a reserved flag.
+    has unknown keys, for two entries that share a flag or a variable, and for a reserved flag or its variable.
     """
     if "dynamic_args" not in graph.targets:
         return ()
@@ -193,6 +194,9 @@ def _check_collisions(arguments: Iterable[DynamicArg], reserved: Collection[str]
                 raise _error(message, argument.span, "give the config's flag another name")
             if flags.setdefault(name, argument) is not argument:
                 raise _error(f"the flag {name} is declared twice", argument.span, f"first at {flags[name].span}")
+        if argument.dest in _KEYWORDS_OF_PROJECT or f"--{argument.dest.replace('_', '-')}" in reserved:
+            message = f"{argument.names[0]} would set {argument.dest!r}, which the command itself uses"
+            raise _error(message, argument.span, "give its variable another name with `dest`")
         if variables.setdefault(argument.dest, argument) is not argument:
             first = variables[argument.dest]
             message = f"{argument.names[0]} and {first.names[0]} set the same variable {argument.dest!r}"

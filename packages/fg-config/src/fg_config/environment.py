@@ -19,7 +19,7 @@ from fg_config.parse import parse_graph
 from fg_config.rendering import Render, TemplateUse
 from fg_config.source import TemplateSource
 from fg_config.sourcemap import RenderedText
-from fg_config.template_errors import located, useless_parts
+from fg_config.template_errors import doubtful_parts, located
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ class ConfigEnvironment:
         )
         with located(render):
             text = render.run(first)
-        render.warnings += useless_parts(render)
+        render.warnings += doubtful_parts(render)
         for warning in render.warnings:
             logger.warning("%s", warning)
         return text, render

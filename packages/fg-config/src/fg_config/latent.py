@@ -30,7 +30,7 @@ class Latent:
         self.graph = graph
         self.node = node
 
-    def __call__(self, *args: Any, context_vars: Mapping[str, Any] | None = None, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, context_vars: Mapping[str, Any] | None = None, **kwargs: Any) -> Any:
         builder = Builder(context=context_vars, directory=self.graph.directory)
         if args or kwargs or self.node.kind == "partial":
             return builder.apply(self.node, "", *args, **kwargs)

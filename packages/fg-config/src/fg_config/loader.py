@@ -74,7 +74,7 @@ def compose(text: str) -> yaml.Node | None:
             f"YAML syntax: {problem}",
             span=_span(mark, text),
             snippet=_snippet(text, mark.line),
-            help=_syntax_help(error),
+            help=_syntax_help(error) or _beginning(error, text),
         ) from error
     except yaml.YAMLError as error:  # a character that YAML does not allow carries no mark
         raise YamlError(f"YAML syntax: {error}") from error
@@ -93,6 +93,15 @@ def _syntax_help(error: yaml.MarkedYAMLError) -> str | None:
     return None
 
 
+def _beginning(error: yaml.MarkedYAMLError, text: str) -> str | None:
+    """Where something that was never closed begins: the parser only notices far behind it."""
+    begin, noticed = error.context_mark, error.problem_mark
+    if begin is None or noticed is None or begin.line == noticed.line:
+        return None
+    what = (error.context or "").removeprefix("while parsing ").removeprefix("while scanning ")
+    return f"{what} begins at {_span(begin, text)}: {_snippet(text, begin.line).strip()}"
+
+
 def scalar(node: yaml.ScalarNode, text: str) -> bool | int | float | str | None:
     """The value of an untagged scalar. Raises `YamlError` for types the language does not have."""
     construct = _SCALARS.get(node.tag)
@@ -101,7 +110,7 @@ def scalar(node: yaml.ScalarNode, text: str) -> bool | int | float | str | None:
         raise yaml_error(f"{node.value!r} has type {name!r}", node, text, code="FG0302", help=_HELP.get(node.tag))
     try:
         return construct(node)
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, IndexError) as error:  # PyYAML looks at the first character of `!!int ''`
         name = node.tag.removeprefix(_TAG)
         raise yaml_error(f"{node.value!r} is no {name}", node, text, code="FG0302") from error
 

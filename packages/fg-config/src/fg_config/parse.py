@@ -38,9 +38,12 @@ def parse_graph(text: str, *, directory: Path | None = None) -> Graph:
 
     Raises `YamlError` or `GraphError`, both with the template line.
     """
-    node = compose(text)
     parser = _Parser(text)
-    root = None if node is None else parser.value(node)
+    try:
+        node = compose(text)
+        root = None if node is None else parser.value(node)
+    except RecursionError as error:
+        raise YamlError("YAML: lists and mappings nest too deeply") from error
     if node is not None and type(root) is dict:
         _check_root_keys(parser, node, root)
         root = _without_hidden(parser, root)

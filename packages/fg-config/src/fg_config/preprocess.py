@@ -6,6 +6,7 @@ Both passes keep the number of lines, so line N of the result is line N of the t
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 _COMMENT: Final = re.compile(r"\s*##(.*)")
@@ -20,6 +21,7 @@ _REWRITE: Final = {
 }
 _NEWLINE: Final = re.compile(r"\r\n|\r|\n")
 _HEADER: Final = re.compile(r"(\s*)\[(\w+)([!])*\]\s*")
+_EXPLICIT_ONLY: Final = re.compile(r"(\s*)(?:--|<<|>>)\s+block\s+(\w+)\s.*\b(?:required|scoped)\b.*")
 
 
 def preprocess(text: str) -> str:
@@ -34,8 +36,8 @@ def preprocess(text: str) -> str:
 
 def _rewrite_line(line: str) -> str:
     if comment := _COMMENT.fullmatch(line):
-        # A '#}' inside would end the Jinja comment early.
-        return "{#" + comment[1].replace("#}", "# }") + " #}"
+        # A '#}' inside would end the Jinja comment early, and '{#-' would strip the line break before it.
+        return "{# " + comment[1].replace("#}", "# }") + " #}"
     if commented := _TRAILING_COMMENT.fullmatch(line):
         line = commented[1]
     if statement := _OPERATOR.fullmatch(line):
@@ -66,3 +68,18 @@ def _close_blocks(result: list[str], open_blocks: list[tuple[int, str, bool]], i
         _, name, trimmed = open_blocks.pop()
         newline = "{{'\\n'}}" if result[-1] else ""
         result[-1] += f"{newline}{{% endblock {name} +%}}" + "{% endfilter %}" * trimmed
+
+
+def swallowed_blocks(text: str) -> Iterator[tuple[int, str, str]]:
+    """`required` and `scoped` blocks that stand beside a `[name]` header but end up inside its block.
+
+    Only these must be written in full, so only they get between headers. Gives the line (from 1), the block, and the
+    block of the header. One that is indented deeper than the header is meant to be inside.
+    """
+    open_headers: list[tuple[int, str]] = []
+    for number, line in enumerate(_NEWLINE.split(text), 1):
+        if header := _HEADER.fullmatch(_rewrite_line(line)):
+            indent = len(header[1])
+            open_headers = [*(outer for outer in open_headers if outer[0] < indent), (indent, header[2])]
+        elif open_headers and (explicit := _EXPLICIT_ONLY.fullmatch(line)) and len(explicit[1]) <= open_headers[-1][0]:
+            yield number, explicit[2], open_headers[-1][1]

@@ -12,6 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from fg_config.errors import TemplateError
+from fg_config.nodes import Span
+
 _MARKER: Final = re.compile(r"\n#\s*-{3,}\s*([\w./]+)\s*-{3,}\n")
 
 
@@ -37,8 +40,15 @@ class TemplateSource:
 
 
 def read_source(name: str, path: Path) -> list[TemplateSource]:
-    """Read a template file (universal newlines) and split it; the first part carries the file's own name."""
-    return split_source(path.read_text(encoding="utf-8"), name=name, file=str(path))
+    """Read a template file (universal newlines) and split it; the first part carries the file's own name.
+
+    Raises `TemplateError` when it is no readable UTF-8.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TemplateError(f"template {name!r} cannot be read: {error}", span=Span(file=str(path), line=1)) from error
+    return split_source(text, name=name, file=str(path))
 
 
 def split_source(text: str, *, name: str, file: str) -> list[TemplateSource]:

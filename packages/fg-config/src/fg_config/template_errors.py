@@ -14,6 +14,7 @@ from jinja2.utils import Namespace, missing
 from fg_config.errors import ConfigError, TemplateError
 from fg_config.hints import nearest
 from fg_config.nodes import Span
+from fg_config.preprocess import swallowed_blocks
 from fg_config.rendering import CompiledTemplate, Render, UndefinedNameError
 
 _TEMPLATE_FRAME: Final = re.compile(r"<template (\d+)>")
@@ -136,10 +137,19 @@ def _cycle_error(render: Render, chain: list[CompiledTemplate]) -> TemplateError
 # --- warnings -----------------------------------------------------------------------------------------------------
 
 
-def useless_parts(render: Render) -> Iterator[ConfigError]:
-    """What a child says in vain: text outside blocks, and blocks that no parent has."""
+def doubtful_parts(render: Render) -> Iterator[ConfigError]:
+    """What a template can hardly mean.
+
+    In a child, text outside blocks and blocks that no parent has are said in vain. In a root, a block beside a
+    `[name]` header lands inside the header's block and vanishes with it as soon as a child overrides that. (In a child
+    this is how an overridden block gets parts.)
+    """
     for template in render.loaded.values():
         if not template.facts.is_child:
+            for line, block, header in swallowed_blocks(template.source.text):
+                message = f"block {block!r} lies inside [{header}], which ends only at the next header"
+                help = f"write [{header}] as `-- block {header}` … `-- endblock`; if it is meant, indent {block!r}"
+                yield _warning(render, template, line, message, "FG0208", help)
             continue
         for line in template.facts.stray_text:
             message = "text outside of blocks is never rendered, because this template extends another"
