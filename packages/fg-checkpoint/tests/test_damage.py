@@ -142,6 +142,14 @@ def test_a_missing_file_is_found(store, name):
 
 
 @pytest.mark.parametrize("name", FILES)
+def test_a_file_that_cannot_be_read_is_damage_and_an_older_checkpoint_is_found(store, name):
+    path = store.list()[-1].path / name
+    path.unlink()
+    path.symlink_to("/proc/self/mem")  # an input/output error at its first byte, like a bad sector
+    refused(store, f"{name}: cannot be read: Input/output error")
+
+
+@pytest.mark.parametrize("name", FILES)
 def test_an_appended_byte_is_found(store, name):
     with (store.list()[-1].path / name).open("ab") as stream:
         stream.write(b"x")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
+import resource
 import subprocess
 import sys
 
@@ -25,6 +27,7 @@ from fg_checkpoint import (
     StateComponent,
     Validation,
     directory,
+    saving,
 )
 
 
@@ -147,6 +150,45 @@ def test_a_failed_background_save_is_raised_once_and_the_store_goes_on(tmp_path)
         store.save(3, things)
     assert store.save(4, things).wait().step == 4
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-1", "checkpoint-2", "checkpoint-4"]
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_file_that_cannot_be_written_is_one_clear_error_and_costs_nothing(tmp_path, wait, caplog):
+    store = CheckpointStore(tmp_path)
+    store.save(1, [component("thing", Holder(torch.zeros(10)))])
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))  # what a disk does when it is full
+    try:
+        with pytest.raises(SaveError) as caught:
+            store.save(2, [component("thing", Holder(torch.zeros(100_000)))], wait=wait).wait()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(caught.value).startswith(f"the checkpoint of step 2 could not be saved in {tmp_path} (File too large)")
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-1"]
+    assert store.latest(on_damage="raise").step == 1
+    assert not any(record.exc_info for record in caplog.records)
+
+
+def test_the_full_disk_is_named_and_what_helps(tmp_path):
+    request = saving.SaveRequest(
+        step=7, root=tmp_path, metrics={}, extra_files=[], max_shard_bytes=1, after_commit=lambda _: None
+    )
+    text = saving._explained(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), request)
+    assert "(No space left on device); make room there, or keep fewer checkpoints;" in text
+
+
+def test_a_checkpoint_that_was_moved_and_linked_is_never_followed_when_deleting(tmp_path):
+    root, elsewhere = tmp_path / "checkpoints", tmp_path / "other_disk"
+    store = CheckpointStore(root, keep=1)
+    things = [component("thing", Holder(1))]
+    store.save(1, things)
+    (root / "checkpoint-1").rename(elsewhere)
+    (root / "checkpoint-1").symlink_to(elsewhere)
+    assert store.latest(on_damage="raise").step == 1
+    store.save(2, things)
+    store.save(3, things)
+    assert [path.name for path in root.iterdir()] == ["checkpoint-3"]
+    assert CheckpointRef.open(elsewhere).step == 1
 
 
 def test_the_model_is_an_ordinary_hugging_face_file(tmp_path):
@@ -341,7 +383,7 @@ def test_extra_files_travel_with_the_checkpoint(tmp_path):
     assert "config.json" in ref.manifest.files
     with pytest.raises(SaveError, match=r"config.json has the name of another file"):
         store.save(2, [component("config", Holder(1))], extra_files=[config])
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(SaveError, match=r"No such file or directory: .*absent"):
         store.save(3, [component("model", TiedModel())], extra_files=[tmp_path / "absent"])
     assert [path.name for path in store.root.iterdir()] == ["checkpoint-1"]
 

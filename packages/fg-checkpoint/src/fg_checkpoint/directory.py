@@ -101,7 +101,15 @@ def delete(checkpoint: Path) -> None:
     """Delete a committed checkpoint; a kill in the middle leaves a temporary directory, not half a checkpoint."""
     temporary = checkpoint.with_name(f"{checkpoint.name.partition('.')[0]}.tmp-{secrets.token_hex(8)}")
     checkpoint.rename(temporary)
-    shutil.rmtree(temporary)
+    _remove(temporary)
+
+
+def _remove(temporary: Path) -> None:
+    """Delete a directory; of a link (to a checkpoint that somebody moved to another disk) only the link."""
+    if temporary.is_symlink():
+        temporary.unlink()
+    else:
+        shutil.rmtree(temporary)
 
 
 def clear_up(root: Path) -> None:
@@ -110,7 +118,7 @@ def clear_up(root: Path) -> None:
     for path in list(root.iterdir()):
         if _TEMPORARY.fullmatch(path.name):
             logger.info("removing %s, left by a save that was killed", path)
-            shutil.rmtree(path)
+            _remove(path)
         elif path in committed and ".replaced-" in path.name:
             path.rename(root / path.name.partition(".")[0])  # killed between two renames: the old one is still it
         elif _COMMITTED.fullmatch(path.name) and path not in committed and (path / FILE_NAME).is_file():

@@ -126,6 +126,9 @@ def read_manifest(checkpoint: Path) -> Manifest:
         data = (checkpoint / FILE_NAME).read_bytes()
     except FileNotFoundError:
         raise MissingComponentError(f"{checkpoint} is not a complete checkpoint: it has no {FILE_NAME}") from None
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+        raise DamagedCheckpointError(checkpoint, [Damage(file=FILE_NAME, problem=problem)]) from error
     try:
         return decode_manifest(data)
     except (ValueError, TypeError, AttributeError, KeyError) as error:

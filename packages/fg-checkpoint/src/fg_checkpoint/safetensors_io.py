@@ -99,6 +99,13 @@ def check_file(path: Path, record: FileRecord, on_tensor: Callable[[RawTensor], 
     """
     if not path.is_file():
         return [Damage(file=path.name, problem="is missing")]
+    try:
+        return _check_bytes(path, record, on_tensor)
+    except OSError as error:  # a bad sector, a lost share: an older checkpoint may still be readable
+        return [Damage(file=path.name, problem=f"cannot be read: {error.strerror}")]
+
+
+def _check_bytes(path: Path, record: FileRecord, on_tensor: Callable[[RawTensor], None] | None) -> list[Damage]:
     with path.open("rb") as stream:
         damages = [] if record.tensors is None else list(_check_tensors(stream, path.name, record, on_tensor))
         if record.tensors is None and _hash_rest(stream) != record.xxh3:

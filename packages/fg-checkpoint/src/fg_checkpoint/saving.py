@@ -7,6 +7,7 @@ on one rank before the rename fails the save on all of them, and leaves the earl
 
 from __future__ import annotations
 
+import errno
 import logging
 import shutil
 import time
@@ -31,6 +32,8 @@ from fg_checkpoint.writing import write_state
 
 logger = logging.getLogger(__name__)
 
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SaveRequest:
@@ -47,12 +50,25 @@ class SaveRequest:
 
 def save_captured(captured: Sequence[Captured], request: SaveRequest, ranks: Ranks) -> CheckpointRef:
     """Write and commit; every rank calls it, and gets the committed checkpoint or an exception."""
-    with ExitStack() as cleanup:
-        _, names = together(ranks, lambda: _begin(request, ranks, cleanup), lambda name: name)
-        temporary = request.root / names[0]
-        _, tables = together(ranks, lambda: _write(captured, temporary, request, ranks), lambda table: table)
-        _, committed = together(ranks, lambda: _finish(tables, temporary, request, ranks), lambda name: name)
+    try:
+        with ExitStack() as cleanup:
+            _, names = together(ranks, lambda: _begin(request, ranks, cleanup), lambda name: name)
+            temporary = request.root / names[0]
+            _, tables = together(ranks, lambda: _write(captured, temporary, request, ranks), lambda table: table)
+            _, committed = together(ranks, lambda: _finish(tables, temporary, request, ranks), lambda name: name)
+    except OSError as error:
+        raise SaveError(_explained(error, request)) from error
     return CheckpointRef(path=request.root / committed[0], step=request.step)
+
+
+def _explained(error: OSError, request: SaveRequest) -> str:
+    """What the file system refused, and what to do about it."""
+    reason = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
+    help_ = "; make room there, or keep fewer checkpoints" if error.errno in _NO_ROOM else ""
+    return (
+        f"the checkpoint of step {request.step} could not be saved in {request.root} ({reason}){help_}; "
+        "the checkpoints before it are as they were"
+    )
 
 
 def _begin(request: SaveRequest, ranks: Ranks, cleanup: ExitStack) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from fg_checkpoint import directory
 from fg_checkpoint.components import StateComponent
-from fg_checkpoint.errors import Damage, DamagedCheckpointError, IncompatibleCheckpointError
+from fg_checkpoint.errors import CheckpointError, Damage, DamagedCheckpointError, IncompatibleCheckpointError
 from fg_checkpoint.links import link_weights
 from fg_checkpoint.ranks import Ranks, current_ranks, together
 from fg_checkpoint.reference import CheckpointRef
@@ -249,6 +249,9 @@ def _accept(ref: CheckpointRef, damaged: Findings, on_damage: OnDamage) -> Check
 def _logged(work: Callable[[], CheckpointRef]) -> CheckpointRef:
     try:
         return work()
+    except CheckpointError as error:
+        logger.error("in the background: %s", error)
+        raise
     except Exception:
         logger.exception("saving a checkpoint in the background failed")
         raise
