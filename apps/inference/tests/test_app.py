@@ -115,8 +115,26 @@ def test_what_cannot_be_done_is_said(http, change, message):
     assert status == 400 and message in found
 
 
-def test_a_body_that_is_not_json(http):
-    assert problem(http.post("/v1/completions", content=b"{", headers={"Content-Type": "application/json"}))[0] == 400
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{", "the body is not JSON: Expecting property name enclosed in double quotes at character 1"),
+        (b'{"prompt": "\xff"}', "error parsing the body"),
+        (b'{"prompt": ' + b"[" * 100_000, "error parsing the body"),
+        (b'{"model": "tiny", "prompt": "\\ud800"}', "half of a surrogate pair"),
+        (b'{"model": "tiny", "\\ud800": 1}', "half of a surrogate pair"),
+        (b'{"model": "tiny", "prompt": "a", "stop": 0}', "stop: Input should be a valid list"),
+    ],
+)
+def test_a_body_that_cannot_be_read_is_refused_in_the_usual_form(http, content, message):
+    answer = http.post("/v1/completions", content=content, headers={"Content-Type": "application/json"})
+    status, _, found = problem(answer)
+    assert status == 400 and message in found
+
+
+def test_a_failure_of_our_own_has_the_usual_form_too(http, engine, monkeypatch):
+    monkeypatch.setattr(engine, "submit", None)
+    assert problem(post(http, ASK)) == (500, None, "internal error: TypeError")
 
 
 def test_neutral_values_of_fields_that_are_not_supported_are_accepted(http):

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from fg_inference.answers import ChatAnswer, CompletionAnswer, error_body
@@ -50,15 +51,21 @@ def create_app(engine: Engine, chat: ChatFormat, *, stops: tuple[str, ...] = ())
     app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
     app.add_exception_handler(InferenceError, _answer_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
+    app.add_exception_handler(HTTPException, _answer_unreadable)
+    app.add_exception_handler(Exception, _answer_bug)
     _add_model_routes(app, engine)
 
     async def complete(body: CompletionRequest, request: Request) -> Response:
-        prompt = encode(engine.tokenizer, body.prompt) if isinstance(body.prompt, str) else _known(engine, body.prompt)
+        # In a thread: a prompt of megabytes takes seconds, and other streams go on.
+        if isinstance(body.prompt, str):
+            prompt = await asyncio.to_thread(encode, engine.tokenizer, body.prompt)
+        else:
+            prompt = _known(engine, body.prompt)
         asked = _request(body, prompt, stops, _COMPLETION_TEMPERATURE)
         return await _respond(engine, body, asked, CompletionAnswer, request)
 
     async def chat_complete(body: ChatRequest, request: Request) -> Response:
-        prompt = chat.prompt([message.plain() for message in body.messages])
+        prompt = await asyncio.to_thread(chat.prompt, [message.plain() for message in body.messages])
         asked = _request(body, prompt, (*stops, *chat.stops), _CHAT_TEMPERATURE)
         return await _respond(engine, body, asked, ChatAnswer, request)
 
@@ -137,7 +144,25 @@ async def _answer_error(request: Request, error: Exception) -> JSONResponse:
 async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        reason = f"{first['ctx']['error']} at character {first['loc'][-1]}"
+        return _refused(f"the body is not JSON: {reason}")
     place = ".".join(str(step) for step in first["loc"] if step != "body")
     message = first["msg"].removeprefix("Value error, ")
     shown = f"{place}: {message}" if place else message
-    return JSONResponse(error_body(RequestError(shown, param=place or None)), status_code=400)
+    return _refused(shown, param=place or None)
+
+
+async def _answer_unreadable(request: Request, error: Exception) -> JSONResponse:
+    """FastAPI's own words for a body that is not UTF-8, or nested too deeply."""
+    assert isinstance(error, HTTPException)
+    return _refused(str(error.detail), status=error.status_code)
+
+
+async def _answer_bug(request: Request, error: Exception) -> JSONResponse:
+    """The traceback is in the log; the client gets an answer of the usual form."""
+    return JSONResponse(error_body(InferenceError(f"internal error: {type(error).__name__}")), status_code=500)
+
+
+def _refused(message: str, *, param: str | None = None, status: int = 400) -> JSONResponse:
+    return JSONResponse(error_body(RequestError(message, param=param)), status_code=status)

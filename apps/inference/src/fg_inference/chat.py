@@ -66,9 +66,10 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool = Tru
     An end token that the tokenizer appends is left out: the text is to be continued.
     """
     anything: Any = tokenizer
-    ids = list(anything(text, add_special_tokens=special)["input_ids"])
+    # verbose=False: the engine refuses a prompt that is too long, and transformers would warn about it besides.
+    ids = list(anything(text, add_special_tokens=special, verbose=False)["input_ids"])
     if special and ids and ids[-1] == anything.eos_token_id:
-        plain = anything(text, add_special_tokens=False)["input_ids"]
+        plain = anything(text, add_special_tokens=False, verbose=False)["input_ids"]
         if not plain or plain[-1] != anything.eos_token_id:
             ids.pop()
     return tuple(ids)

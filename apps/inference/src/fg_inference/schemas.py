@@ -7,6 +7,7 @@ refused otherwise. Fields nobody knows are refused, with the nearest known name:
 from __future__ import annotations
 
 import difflib
+import json
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -47,7 +48,7 @@ def _one_prompt(value: Any) -> Any:
 
 
 def _several_stops(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value or []
+    return [value] if isinstance(value, str) else value
 
 
 Text = Annotated[str, Field(min_length=1)]
@@ -86,6 +87,8 @@ class TextRequest(BaseModel):
     def _known_fields(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
+        if not _is_unicode(data):
+            raise ValueError("the body has half of a surrogate pair, which is no character and has no tokens")
         kept = {name: value for name, value in data.items() if value is not None and name not in _WITHOUT_EFFECT}
         for name in [name for name in kept if name not in cls.model_fields]:
             if not any(_same(kept[name], neutral) for neutral in _NEUTRAL.get(name, ())):
@@ -156,6 +159,15 @@ class ChatRequest(TextRequest):
     def limit(self) -> int:
         """How many tokens to generate at most; the newer name counts where both are given."""
         return self.max_completion_tokens or self.max_tokens or DEFAULT_MAX_TOKENS
+
+
+def _is_unicode(data: Any) -> bool:
+    """Whether every text in `data` can be encoded; JSON may spell halves of characters (`"\\ud800"`)."""
+    try:
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _same(value: Any, neutral: Any) -> bool:
