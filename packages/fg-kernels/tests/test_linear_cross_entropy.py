@@ -108,6 +108,15 @@ def test_shift_is_the_slicing_one_would_write(reduction):
         torch.testing.assert_close(shifted, sliced, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_an_ignored_position_may_hold_anything(reduction):
+    """Attention leaves NaN where every key is masked, which is where nothing is supervised."""
+    x, weight, _, target = operands((12,), masked=0.0)
+    target[3], x[3] = -100, float("nan")
+    expected = F.cross_entropy(F.linear(x, weight), target, reduction=reduction)
+    torch.testing.assert_close(linear_cross_entropy(x, weight, target, reduction=reduction), expected)
+
+
 def test_another_ignore_index():
     x, weight, _, target = operands(masked=0.0)
     ours = linear_cross_entropy(x, weight, target, ignore_index=7)

@@ -218,6 +218,12 @@ def test_shared_and_absent_parameters_are_refused():
         MultiOptimizer({"a": AdamW([weight])}).step_param(nn.Parameter(torch.ones(2)))
 
 
+def test_a_group_that_no_member_would_update_is_refused():
+    optimizer = make_re_multiopt(model().named_parameters(), MAP, factories())
+    with pytest.raises(ParameterGroupError, match="takes no further groups"):
+        optimizer.add_param_group({"params": [("late", nn.Parameter(torch.ones(2)))]})
+
+
 def test_state_of_other_members_is_refused():
     saved = make_re_multiopt(model().named_parameters(), MAP, factories()).state_dict()
     other = make_re_multiopt(model().named_parameters(), [(".*", "adamw")], {"adamw": AdamW})

@@ -49,6 +49,18 @@ class MultiOptimizer(torch.optim.Optimizer):
         super().__init__(groups, {})
         self._owner = {id(p): name for name, o in self.optimizers.items() for g in o.param_groups for p in g["params"]}
 
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Not for callers: a group of its own would belong to no member and never be updated.
+
+        Raises:
+            ParameterGroupError: always, once the optimizer is built.
+        """
+        if hasattr(self, "_owner"):
+            raise ParameterGroupError(
+                "a MultiOptimizer takes no further groups; give them to a member and build it anew"
+            )
+        super().add_param_group(param_group)
+
     @overload
     def step(self, closure: None = None) -> None: ...
 

@@ -118,7 +118,7 @@ def _run(
     """
     weight = weight.detach().to(recipe.operand)
     counted = target != recipe.ignore_index
-    # An ignored target needs some valid class to look up; its row is multiplied by zero.
+    # An ignored target needs some valid class to look up; its loss is discarded and its gradient multiplied by zero.
     classes = torch.where(counted, target, 0)
     losses = torch.empty(target.shape, dtype=recipe.accumulate, device=x.device)
     scale = counted.to(recipe.accumulate) if factors is None else counted * factors.to(recipe.accumulate)
@@ -129,7 +129,7 @@ def _run(
         losses[rows] = _consume(logits, classes[rows], recipe, wants_gradient=gradients is not None)
         if gradients is not None:
             _accumulate(gradients, logits, chunk, weight, scale[rows], rows, recipe)
-    return losses.mul_(counted)
+    return losses.masked_fill_(~counted, 0.0)  # not a product: the hidden state of a masked position may be NaN
 
 
 def _logits(x: Tensor, weight: Tensor, bias: Tensor | None, recipe: Recipe) -> Tensor:
