@@ -47,6 +47,12 @@ def test_noise_follows_the_documented_layout():
         assert value == (word >> 16 if i % 2 else word & 0xFFFF)
 
 
+def test_noise_is_fixed_for_all_time():
+    """Rounds, words and halves included: another value here is another run for everyone who resumes one."""
+    noise = noise16(10, seed=7, name="embed.weight", step=3, offset=5, device="cpu")
+    assert noise.tolist() == [59285, 37804, 2079, 44898, 12604, 32788, 21954, 50668, 50741, 21070]
+
+
 def test_name_hash_is_fixed_for_all_time():
     # hashlib.blake2b(b"embed.weight", digest_size=8), little endian: saved runs depend on it.
     assert name_hash("embed.weight") == 0xC440264F150063F5

@@ -75,7 +75,9 @@ def string(value: str) -> Doc:
 
 
 def quoted(value: str) -> str:
-    """`repr` with double quotes, which is how formatted source has them."""
+    """`repr` with double quotes, which is how formatted source has them; a regular expression as a raw string."""
+    if "\\" in value and '"' not in value and value.isprintable() and not value.endswith("\\"):
+        return f'r"{value}"'
     literal = repr(value)
     return literal if "'" in value or '"' in value else f'"{literal[1:-1]}"'
 
