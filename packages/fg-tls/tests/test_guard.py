@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from fg_tls import AccessTable, TokenStore, token
+from fg_tls import PUBLIC, AccessTable, TokenStore, token
 from fg_tls.guard import MAX_BODY_BYTES, Guard
 
 
@@ -82,12 +82,30 @@ def test_pages_of_other_sites_are_refused(server):
 
 def test_paths_in_disguise_are_not_public_and_lead_nowhere(server):
     tricks = [b"//health", b"/health/", b"/HEALTH", b"/./health", b"/x/../health", b"/%2e/health", b"/x/%2e%2e/health"]
-    tricks += [b"/health%2f", b"/health%00", b"/health;x", b"/items/..%2f..%2fhealth", b"/\\health", b"//items"]
+    tricks += [
+        b"/health%2f",
+        b"/health%00",
+        b"/health%0a",
+        b"/health;x",
+        b"/items/..%2f..%2fhealth",
+        b"/\\health",
+        b"//items",
+    ]
     bearer = b"Authorization: Bearer " + server.token.encode()
     for path in tricks:
         request = b"GET " + path + b" HTTP/1.1"
         assert server.status(request, b"Host: localhost") in (400, 401), path
         assert server.status(request, b"Host: localhost", bearer) in (400, 404), path
+
+
+def test_a_path_that_several_entries_match_needs_what_each_of_them_asks_for():
+    entries = {("GET", "/items/open"): PUBLIC, ("GET", "/items/{name}"): token("read")}
+    entries |= {("GET", "/{kind}/mine"): token("write"), ("GET", "/health"): PUBLIC}
+    for table in (AccessTable(entries), AccessTable(dict(reversed(entries.items())))):
+        assert table.find("GET", "/items/open") == token("read")
+        assert table.find("GET", "/items/mine") == token("read", "write")
+        assert table.find("HEAD", "/health") == PUBLIC
+        assert table.find("POST", "/health") is None
 
 
 def test_a_request_for_another_server_is_not_forwarded(server):

@@ -43,7 +43,8 @@ class _Entry:
 class AccessTable:
     """Declared access by (method, path), with paths as Starlette writes them: `/v1/models/{name}`.
 
-    An entry for GET also answers for HEAD. What no entry matches is not served.
+    An entry for GET also answers for HEAD. What no entry matches is not served. A path that several entries match needs
+    what each of them asks for: which of its routes an application takes depends on their order, access must not.
     """
 
     def __init__(self, entries: Mapping[tuple[str, str], Access]) -> None:
@@ -54,12 +55,17 @@ class AccessTable:
     def find(self, method: str, path: str) -> Access | None:
         """The access declared for a request, by the decoded `path` that the application routes on."""
         wanted = (method, "GET") if method == "HEAD" else (method,)
-        matches = (entry.access for entry in self._entries if entry.method in wanted and entry.pattern.match(path))
-        return next(matches, None)
+        found = [each.access for each in self._entries if each.method in wanted and each.pattern.fullmatch(path)]
+        if len(found) < 2:
+            return found[0] if found else None
+        return Access(
+            public=all(access.public for access in found),
+            scopes=frozenset().union(*(access.scopes for access in found)),
+        )
 
     def methods(self, path: str) -> list[str]:
         """The methods declared for `path`, sorted."""
-        return sorted({entry.method for entry in self._entries if entry.pattern.match(path)})
+        return sorted({entry.method for entry in self._entries if entry.pattern.fullmatch(path)})
 
     def check(self, app: Starlette) -> None:
         """Compare with the routes of `app`.
