@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
+from transformers.utils import logging as transformers_logging
 
 from fg_checkpoint import CheckpointStore, SharingPattern, StateComponent
 from fg_models import (
@@ -72,6 +73,24 @@ def test_the_directory_holds_source_config_and_tokenizer(built):
     assert config["auto_map"]["AutoModelForCausalLM"] == "llama.DynamicLlamaForCausalLM"
     assert (config["hidden_size"], config["head_dim"], config["vocab_size"]) == (64, 16, 300)
     assert config["eos_token_id"] != config["pad_token_id"]
+
+
+def test_the_source_reads_like_written_code(built):
+    directory, _ = built()
+    lines = [line for path in directory.glob("*.py") for line in path.read_text().splitlines()]
+    assert max(map(len, lines)) <= 120
+    assert '_no_split_modules = ["PreLNLayer"]' in (directory / "llama.py").read_text()
+    assert r'[r"norm\.weight$", ones],' in (directory / "llama.py").read_text()
+
+
+def test_loading_prints_nothing_where_there_is_no_terminal(built, capfd):
+    directory, model = built()
+    model.save_pretrained(directory / "weights")
+    (directory / "weights" / "model.safetensors").rename(directory / "model.safetensors")
+    capfd.readouterr()
+    load_model(directory)
+    assert capfd.readouterr() == ("", "")
+    assert transformers_logging.is_progress_bar_enabled()
 
 
 @pytest.mark.parametrize("tied", [False, True])

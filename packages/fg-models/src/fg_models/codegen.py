@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from fg_config import generate_code
+from fg_config.export_python import to_source
+from fg_models.import_lines import import_block
 from fg_models.source import source_templates_directory
 
 
@@ -23,7 +25,8 @@ def generate_model_source(
     """The text of a model file, from `obj`: raw nodes of `causal_lm`, `lm_head`, `loss_fn` and `init_weights`.
 
     `searchpath` lists directories with code templates, before the one of this distribution. `extra` reaches the
-    template: `no_split_modules`, `tied_weights_keys`, `supports_sdpa`.
+    template: `no_split_modules`, `tied_weights_keys`, `supports_sdpa`. So do `import_block`, and `literal`,
+    which writes plain data as source.
     """
     return generate_code(
         obj,
@@ -33,5 +36,11 @@ def generate_model_source(
         config_class_name=config_class_name,
         model_class_name=model_class_name,
         model_type=model_type,
+        import_block=import_block,
+        literal=_literal,
         **extra,
     )
+
+
+def _literal(value: Any) -> str:
+    return to_source(value).main_body

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 from fg_models.errors import ModelDirectoryError
 
@@ -93,11 +95,25 @@ def load_model(
     stored_or_given = _dtype(dtype) or "auto"
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": True}
     tokenizer = AutoTokenizer.from_pretrained(str(directory), **options)
-    model = AutoModelForCausalLM.from_pretrained(str(directory), dtype=stored_or_given, **options)
+    with _no_progress_bar_in_logs():
+        model = AutoModelForCausalLM.from_pretrained(str(directory), dtype=stored_or_given, **options)
     if tokenizer is None:
         raise ModelDirectoryError(f"transformers finds no tokenizer in {directory}")
     model.to(torch.device(device))
     return model.eval(), tokenizer
+
+
+@contextmanager
+def _no_progress_bar_in_logs() -> Generator[None]:
+    """Transformers draws its progress bar into files and pipes too; show it at a terminal only."""
+    enabled = transformers_logging.is_progress_bar_enabled() and not sys.stderr.isatty()
+    if enabled:
+        transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if enabled:
+            transformers_logging.enable_progress_bar()
 
 
 def resolve_checkpoint(model_dir: str | Path, checkpoint: str | Path = "latest") -> Path:

@@ -49,7 +49,8 @@ IMPLEMENTATIONS = {"eager": eager_attention, "sdpa": sdpa_attention}
 class CausalMultiheadAttention(nn.Module):
     """Project to heads, rotate queries and keys, attend to the past, project back.
 
-    `qk_norm_factory(head_dim)` makes the norms of queries and keys (Henry et al. 2020, https://arxiv.org/abs/2010.04245).
+    `qk_norm_factory(head_dim)` makes the norms of queries and keys (Henry et al. 2020,
+    https://arxiv.org/abs/2010.04245).
     """
 
     def __init__(
