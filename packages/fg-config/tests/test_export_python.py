@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import collections
 import functools
 import random
@@ -12,6 +13,7 @@ import pytest
 from fg_config.errors import GraphError, TemplateError
 from fg_config.export_python import generate_code
 from fg_config.nodes import MISSING, Call, CallKind, Span, Var
+from fg_config.python_text import quoted
 
 SPAN = Span(file="model.yaml", line=7)
 
@@ -222,6 +224,21 @@ def test_a_partial_that_holds_a_factory_builds_it_at_every_call():
     assert make()["shared"] is make()["shared"]
     assert make(plain=1, more=2)["plain"] == 1
     assert isinstance(make()["fresh"], random.Random)
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("plain", '"plain"'),
+        (r"norm\.weight$", r'r"norm\.weight$"'),
+        ("ends with \\", r'"ends with \\"'),
+        ('a "\\"', r"""'a "\\"'"""),
+        ("a\\\tb", r'"a\\\tb"'),
+    ],
+)
+def test_backslashes_are_written_raw_where_that_is_the_same_text(text, source):
+    assert quoted(text) == source
+    assert ast.literal_eval(source) == text
 
 
 def test_text_of_several_lines_is_written_line_by_line():
