@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 import fg_data_server
 from fg_data_server import DataError
@@ -51,8 +50,3 @@ def test_the_package_imports_neither_numpy_nor_torch_and_using_it_no_torch():
 def test_the_example_of_the_readme_runs():
     (program,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     subprocess.run([sys.executable, "-c", program], timeout=60, check=True)
-
-
-def test_the_alias_file_is_a_mapping_of_specs():
-    aliases = yaml.safe_load((ROOT / "src" / "fg_data_server" / "aliases.yaml").read_text())
-    assert aliases == {}

@@ -18,6 +18,7 @@ from transformers.utils import logging as transformers_logging
 from fg_checkpoint import CheckpointStore, SharingPattern, StateComponent
 from fg_models import (
     ModelDirectoryError,
+    ModelSource,
     OutputOfAnotherModelError,
     SourceError,
     blocks_directory,
@@ -313,3 +314,13 @@ def test_the_newest_checkpoint_that_verifies_is_resolved_and_loads(built):
     assert intact.name == "checkpoint-3"
     loaded, _ = load_model(intact)
     assert torch.equal(loaded.lm_head.weight, torch.full((300, 64), 3.0))
+
+
+def test_a_comment_or_a_docstring_does_not_make_another_model():
+    first = ModelSource(
+        main="m.py", files={"m.py": '"""One."""\n\nX = 1  # why\n\n\ndef f():\n    """Do."""\n    return "#"\n'}
+    )
+    second = ModelSource(main="m.py", files={"m.py": '"""Two\nlines."""\nX = 1\n# more\ndef f():\n    return "#"\n'})
+    third = ModelSource(main="m.py", files={"m.py": 'X = 2\ndef f():\n    return "#"\n'})
+    assert first.code_digests() == second.code_digests()
+    assert first.code_digests() != third.code_digests()

@@ -96,7 +96,7 @@ class _Inputs:
         inputs = {
             "format": RECORD_FORMAT,
             "main": self.source.main,
-            "files": self.source.digests(),
+            "files": self.source.code_digests(),
             "config": self.config,
             "classes": [self.config_class, self.model_class],
             "vocabulary": sorted(self.tokenizer.get_vocab().items()) if self.tokenizer else None,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import io
+import tokenize
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -31,7 +33,30 @@ class ModelSource:
 
     def digests(self) -> dict[str, str]:
         """SHA-256 of every file."""
-        return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in sorted(self.files.items())}
+        return {name: _sha256(text) for name, text in sorted(self.files.items())}
+
+    def code_digests(self) -> dict[str, str]:
+        """SHA-256 of every file without comments and docstrings: what the model computes, not what is said about it."""
+        return {name: _sha256("\n".join(_code_lines(text))) for name, text in sorted(self.files.items())}
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _code_lines(text: str) -> list[str]:
+    """The lines of a Python file that hold code. Plain text and not a syntax tree, whose form varies with Python."""
+    lines = text.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
+            docstring = node.body[0]
+            for row in range(docstring.lineno, (docstring.end_lineno or docstring.lineno) + 1):
+                lines[row - 1] = ""
+    return [line.rstrip() for line in lines if line.strip()]
 
 
 def collect_source(source: str, *, file_name: str, searchpath: Sequence[str | Path]) -> ModelSource:

@@ -141,6 +141,8 @@ class Trainer:
         if self.loader is None:
             raise DatasetError("there is no train_dataset")
         self._rates = RateMeter(self.args.speed_metrics_start_step)
+        if self._finished():
+            logger.info("all %d updates are done; nothing is left to train (raise max_steps)", self.state.global_step)
         with graceful_interrupts() as interrupt:
             self._fire("train_begin")
             while not self._finished():
@@ -160,7 +162,8 @@ class Trainer:
         self._fire("epoch_begin")
         while not self._finished() and self._cursor.epoch == epoch and not self._agreed.should_epoch_stop:
             self._update(loader.fetch(self._cursor))
-            self._after_update(self._agree(interrupt), epoch_ended=self._cursor.epoch != epoch or self._finished())
+            ended = self._cursor.epoch != epoch or self.state.global_step >= self.state.max_steps
+            self._after_update(self._agree(interrupt), epoch_ended=ended)
         if self._agreed.should_epoch_stop and self._cursor.epoch == epoch:
             self._cursor = dataclasses.replace(
                 loader.source.start(), epoch=epoch + 1, consumed_tokens=self._cursor.consumed_tokens
