@@ -12,6 +12,7 @@ import hashlib
 import json
 import multiprocessing
 import random
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -48,6 +49,7 @@ def train(directory: Path, steps: int = STEPS) -> None:
     rows = [[(start + 7 * i) % 64 for i in range(12)] for start in range(64)]
     args = TrainingArguments(
         output_dir=str(directory),
+        logging_dir=str(directory / "logs"),
         max_steps=steps,
         per_device_train_batch_size=4,
         gradient_accumulation_steps=2,
@@ -66,13 +68,13 @@ def outcome(directory: Path) -> dict[str, object]:
     for name in ("model", "optimizer"):
         for key, tensor in sorted(load_file(newest / f"{name}.safetensors").items()):
             digest.update(key.encode() + tensor.contiguous().numpy().tobytes())
-    (log,) = directory.glob("runs/*/trainer_logs.jsonl")
-    records = [{k: v for k, v in record.items() if k != "timestamp"} for record in read_records(log)]
+    log = read_records(directory / "logs" / JsonLogger.file_name)
+    records = [{k: v for k, v in record.items() if k != "timestamp"} for record in log]
     return {"state": digest.hexdigest(), "log": [record for record in records if "loss" in record]}
 
 
-def attempts(directory: Path, kills: int, seconds: float, seed: int) -> Iterator[int]:
-    """Start the run and kill it, `kills` times; yields the step of the newest checkpoint after each kill.
+def attempts(directory: Path, kills: int, seconds: float, seed: int) -> Iterator[tuple[int, bool]]:
+    """Start the run and kill it, `kills` times; yields the step of the newest checkpoint, and whether the kill hit.
 
     An attempt may commit up to twice its share of the saves that are left, so that the kills are spread over the whole
     run; then it is killed at a random instant of the following updates, or at once while it still starts.
@@ -91,7 +93,7 @@ def attempts(directory: Path, kills: int, seconds: float, seed: int) -> Iterator
         process.join(WATCHDOG_SECONDS)
         assert process.exitcode is not None, "a killed process did not end"
         step = newest_step(directory)
-        yield step
+        yield step, process.exitcode == -signal.SIGKILL
 
 
 def committed_step(directory: Path) -> int:
@@ -114,14 +116,14 @@ def run_schedule(root: Path, kills: int, seed: int = 0) -> dict[str, object]:
     _finish(context, root / "reference")
     seconds = time.perf_counter() - began
 
-    steps = [0]
-    for step in attempts(root / "killed", kills, seconds, seed):
+    steps, hits = [0], 0
+    for step, hit in attempts(root / "killed", kills, seconds, seed):
+        hits += hit
         assert step >= steps[-1], f"the newest checkpoint went back from step {steps[-1]} to {step}"
         steps.append(step)
     _finish(context, root / "killed")
     assert outcome(root / "killed") == outcome(root / "reference")
-    unfinished = sum(step < STEPS for step in steps[:-1])
-    return {"kills": kills, "kills_before_the_end": unfinished, "newest_steps": steps[1:]}
+    return {"kills": kills, "kills_that_hit": hits, "newest_steps": steps[1:]}
 
 
 def _finish(context: multiprocessing.context.ForkContext, directory: Path) -> None:

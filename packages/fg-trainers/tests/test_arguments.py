@@ -28,6 +28,14 @@ def test_an_unknown_key_names_the_nearest_setting():
         ("eval_strategy", "sometimes"),
         ("float32_matmul_precision", "lowest"),
         ("lr_scheduler_type", "cosin"),
+        ("max_steps", "10"),
+        ("learning_rate", "1e-3"),
+        ("save_steps", 2.5),
+        ("use_cpu", 1),
+        ("output_dir", None),
+        ("seed", -5),
+        ("warmup_steps", -3),
+        ("max_eval_steps", 0),
     ],
 )
 def test_an_impossible_value_is_refused_by_name(name, value):

@@ -21,7 +21,7 @@ from fg_trainers import (
     TrainingArguments,
 )
 from fg_trainers.callbacks.json_logger import read_records
-from fg_trainers.errors import ArgumentsError
+from fg_trainers.errors import ArgumentsError, LaunchError
 
 
 def train(make_model, rows, tmp_path, callbacks, **settings):
@@ -93,6 +93,20 @@ def test_a_diverged_run_leaves_strict_json(make_model, rows, tmp_path):
         json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
 
 
+class AbortAt(TrainerCallback):
+    def __init__(self, step):
+        self._step = step
+
+    def on_step_end(self, args, state, control, **context):
+        control.should_abort_without_save = state.global_step == self._step
+
+
+def test_a_logger_before_its_writer_is_an_error_and_not_silence(make_model, rows, tmp_path):
+    writer = ResumableSummaryWriter()
+    with pytest.raises(LaunchError, match="before those that write"):
+        train(make_model, rows, tmp_path, [TBLogger(writer), writer])
+
+
 def test_tensorboard_goes_on_in_the_directory_of_the_resumed_run(make_model, rows, tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -102,9 +116,11 @@ def test_tensorboard_goes_on_in_the_directory_of_the_resumed_run(make_model, row
         return [writer, TBLogger(writer, {"note": "text"})]
 
     settings = {"save_strategy": "steps", "save_steps": 4}
-    train(make_model, rows, tmp_path, callbacks(), max_steps=4, logging_dir=str(tmp_path / "a"), **settings)
-    train(make_model, rows, tmp_path, callbacks(), max_steps=8, logging_dir=str(tmp_path / "b"), **settings)
-    events = EventAccumulator(str(tmp_path / "a")).Reload()
+    first, second = str(tmp_path / "a"), str(tmp_path / "b")
+    # Aborted after update 7: the records of update 6 are beyond the checkpoint of update 4, and purged.
+    train(make_model, rows, tmp_path, [*callbacks(), AbortAt(7)], max_steps=8, logging_dir=first, **settings)
+    train(make_model, rows, tmp_path, callbacks(), max_steps=8, logging_dir=second, **settings)
+    events = EventAccumulator(first).Reload()
     assert [event.step for event in events.Scalars("loss")] == [2, 4, 6, 8]
     assert "note/text_summary" in events.Tags()["tensors"]
     assert not list((tmp_path / "b").glob("events*"))

@@ -15,5 +15,5 @@ def test_ten_random_kills_leave_the_run_that_was_never_killed():
     )
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout.splitlines()[-1])
-    assert report["kills_before_the_end"] >= 5, "too few kills hit a running training; the schedule shows little"
+    assert report["kills_that_hit"] >= 8, "too few kills hit a running training; the schedule shows little"
     assert report["newest_steps"][-1] > 0, "no attempt lived long enough to save; the schedule shows nothing"

@@ -139,3 +139,67 @@ def test_a_fresh_start_never_silently_replaces_checkpoints(make_model, rows, tmp
 def test_a_path_that_is_no_checkpoint_is_named(make_model, rows, tmp_path):
     with pytest.raises(ResumeError, match=r"nowhere is not a checkpoint .*none"):
         run(make_model, rows, tmp_path, resume_from_checkpoint=str(tmp_path / "nowhere"))
+
+
+def test_a_branch_from_another_run_leaves_that_run_alone(make_model, rows, tmp_path):
+    run(make_model, rows, tmp_path / "a", max_steps=12)
+    before = {p: p.read_bytes() for p in (tmp_path / "a").rglob("*") if p.is_file()}
+    start = str(tmp_path / "a" / "checkpoints" / "checkpoint-8")
+    run(make_model, rows, tmp_path / "b", resume_from_checkpoint=start, max_steps=14)
+    assert {p: p.read_bytes() for p in (tmp_path / "a").rglob("*") if p.is_file()} == before
+    assert [record["global_step"] for record in history(tmp_path / "b")][:2] == [8, 10]
+
+
+def test_going_back_on_purpose_is_not_undone_by_the_next_start(make_model, rows, tmp_path):
+    run(make_model, rows, tmp_path, max_steps=12)
+    older = str(tmp_path / "checkpoints" / "checkpoint-8")
+    trainer, _ = run(make_model, rows, tmp_path, StopAt(10, stop_and_save), resume_from_checkpoint=older)
+    assert [ref.step for ref in trainer.store.list()] == [8, 10]
+    trainer, _ = run(make_model, rows, tmp_path, max_steps=11)
+    assert trainer.state.global_step == 11
+    steps = [record["global_step"] for record in history(tmp_path) if "loss" in record]
+    assert steps == sorted(set(steps))
+
+
+def test_a_changed_option_of_the_optimizer_takes_effect(make_model, rows, tmp_path):
+    run(make_model, rows, tmp_path, max_steps=4)
+    trainer, _ = run(make_model, rows, tmp_path, max_steps=5, weight_decay=0.5)
+    assert trainer.optimizer.param_groups[0]["weight_decay"] == 0.5
+
+
+def test_ending_an_epoch_and_saving_in_one_update_resumes_in_the_next_epoch(make_model, rows, tmp_path):
+    class EndEpochAtFive(TrainerCallback):
+        def on_step_end(self, args, state, control, **context):
+            control.should_epoch_stop = control.should_save = state.global_step == 5
+
+    whole, _ = run(make_model, rows, tmp_path / "whole", EndEpochAtFive())
+    run(make_model, rows, tmp_path / "parts", EndEpochAtFive(), StopAt(6, abort))
+    resumed, _ = run(make_model, rows, tmp_path / "parts", EndEpochAtFive())
+    assert torch.equal(parameters(resumed), parameters(whole))
+    assert resumed.state.epoch > 1
+
+
+def test_training_again_in_one_process_goes_on(make_model, rows, tmp_path):
+    trainer, output = run(make_model, rows, tmp_path, StopAt(10, press_ctrl_c))
+    assert (output.global_step, output.interrupted) == (10, True)
+    output = trainer.train()
+    assert (output.global_step, output.interrupted) == (24, False)
+
+
+def test_an_unreadable_log_is_set_aside_and_the_run_goes_on(make_model, rows, tmp_path):
+    run(make_model, rows, tmp_path, max_steps=4, logging_dir=str(tmp_path / "logs"))
+    log = tmp_path / "logs" / JsonLogger.file_name
+    log.write_text("nonsense\n" + log.read_text())
+    _, output = run(make_model, rows, tmp_path, max_steps=8, logging_dir=str(tmp_path / "logs"))
+    assert output.global_step == 8
+    assert log.with_name(f"{log.name}.1.bak").read_text().startswith("nonsense")
+    assert [record["global_step"] for record in read_records(log)] == [4, 5, 7]
+
+
+def test_a_failed_resume_is_not_followed_by_a_fresh_start(make_model, rows, tmp_path):
+    run(make_model, rows, tmp_path, max_steps=4)
+    args = arguments(tmp_path, resume_from_checkpoint=str(tmp_path / "nowhere"))
+    trainer = Trainer(args, model=make_model(), train_dataset=rows, callbacks=[])
+    for _ in range(2):
+        with pytest.raises(ResumeError, match="nowhere"):
+            trainer.train()

@@ -65,6 +65,10 @@ def test_every_built_in_schedule_resumes_where_it_stopped(name):
     resumed = SCHEDULES[name](optimizer(1.0), 20, 3)
     resumed.load_state_dict(first.state_dict())
     assert resumed.get_last_lr() == pytest.approx(expected[11])
+    longer = SCHEDULES[name](optimizer(1.0), 40, 3)
+    longer.load_state_dict(first.state_dict())
+    whole_longer = rates(SCHEDULES[name](optimizer(1.0), 40, 3), 12)
+    assert [group["lr"] for group in longer.optimizer.param_groups] == pytest.approx(whole_longer[11])
     assert expected[0] == pytest.approx([1 / 3])
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from fg_trainers.errors import ArgumentsError, near_matches
 
@@ -93,7 +93,7 @@ class TrainingArguments:
     _logging_dir: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        self._check_choices()
+        self._check_types()
         for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
             self._require(getattr(self, name) >= 1, name, "must be at least 1")
         for name in ("logging_steps", "eval_steps", "save_steps"):
@@ -109,6 +109,10 @@ class TrainingArguments:
             "save_total_limit",
             "must be at least 1, or None",
         )
+        for name in ("warmup_steps", "speed_metrics_start_step"):
+            self._require(getattr(self, name) >= 0, name, "must not be negative")
+        self._require(self.max_eval_steps == -1 or self.max_eval_steps > 0, "max_eval_steps", "must be positive, or -1")
+        self._require(self.seed >= -1, "seed", "must not be negative, except -1 for no seed")
         self._require(self.max_grad_norm is None or self.max_grad_norm >= 0, "max_grad_norm", "must not be negative")
         stamp = time.strftime("%Y-%m-%dT%H-%M-%S")
         self._logging_dir = self.logging_dir or str(Path(self.output_dir) / "runs" / f"{stamp}_{socket.gethostname()}")
@@ -127,6 +131,14 @@ class TrainingArguments:
         """Where this run's logs go (`logging_dir`, or the time-stamped default)."""
         return Path(self._logging_dir)
 
+    def owns(self, path: Path) -> bool:
+        """Whether a file or directory exists and belongs to this run: a resumed run goes on in its own logs only.
+
+        A run that starts from a checkpoint of another output directory leaves the logs there alone.
+        """
+        homes = (Path(self.output_dir).resolve(), self.run_dir.resolve())
+        return path.exists() and any(path.resolve().is_relative_to(home) for home in homes)
+
     @property
     def dtype_name(self) -> str | None:
         """`default_dtype` without a leading `torch.`."""
@@ -136,23 +148,33 @@ class TrainingArguments:
         """The settings as plain data, for records of the run."""
         return {item.name: getattr(self, item.name) for item in dataclasses.fields(self) if item.init}
 
-    def _check_choices(self) -> None:
+    def _check_types(self) -> None:
         hints = get_type_hints(type(self))
         for item in dataclasses.fields(self):
-            options = _literal_options(hints[item.name])
             value = getattr(self, item.name) if item.init else None
-            if item.init and options and value not in options:
-                names = ", ".join(repr(option) for option in options)
-                raise ArgumentsError(f"{item.name}={value!r} is not one of {names}")
+            if item.init and not _fits(value, hints[item.name]):
+                raise ArgumentsError(f"{item.name}={value!r} is not {_described(hints[item.name])}")
 
     def _require(self, condition: bool, name: str, text: str) -> None:
         if not condition:
             raise ArgumentsError(f"{name}={getattr(self, name)!r}: {text}")
 
 
-def _literal_options(hint: Any) -> tuple[Any, ...]:
-    """The values of a `Literal[...]` or `Literal[...] | None`; empty for any other annotation."""
-    if getattr(hint, "__origin__", None) is Literal:
-        return get_args(hint)
-    options = tuple(value for part in get_args(hint) for value in _literal_options(part))
-    return (*options, None) if options and type(None) in get_args(hint) else options
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of an annotated type; an int is a float, a bool is neither."""
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if get_args(hint):  # a union
+        return any(_fits(value, part) for part in get_args(hint))
+    if isinstance(value, bool):
+        return hint is bool
+    return isinstance(value, (int, float) if hint is float else hint)
+
+
+def _described(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(repr(option) for option in get_args(hint))
+    parts = get_args(hint) or (hint,)
+    return " or ".join(
+        _described(part) if get_args(part) else "None" if part is type(None) else part.__name__ for part in parts
+    )

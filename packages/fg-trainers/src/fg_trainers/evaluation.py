@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from fg_trainers.data.loader import supervised_tokens
 from fg_trainers.errors import DatasetError
 
 if TYPE_CHECKING:
     from fg_trainers.interfaces import Batch, ParallelStrategy, TokenLoss
+
+
+def require_tokens(batches: Iterable[Batch]) -> None:
+    """Raises DatasetError when there is nothing to predict. Looks no further than the first token to predict."""
+    if not any(supervised_tokens(batch) for batch in batches):
+        raise DatasetError("the eval_dataset has no tokens to predict: every document is shorter than two tokens")
 
 
 def evaluate(

@@ -34,8 +34,9 @@ class LogWindow:
 
     def add(self, loss: LossSum, grad_norm: Tensor) -> None:
         """Account for one update; `loss` is this process's part of it."""
-        norm = grad_norm.detach().double()
-        self._loss = self._loss + loss.sum.detach().double()
+        wide = torch.float32 if grad_norm.device.type == "mps" else torch.float64  # MPS has no float64
+        norm = grad_norm.detach().to(wide)
+        self._loss = self._loss + loss.sum.detach().to(wide)
         self._tokens = self._tokens + loss.count
         self._squared_norms = self._squared_norms + norm.square()
         self._largest_norm = torch.maximum(norm, torch.as_tensor(self._largest_norm, dtype=norm.dtype).to(norm.device))
@@ -108,7 +109,8 @@ class FlopsPerToken:
 
     6 per matmul parameter (2 forward, 4 backward; Kaplan et al., 2020, arXiv:2001.08361) plus 12 · layers · hidden ·
     attended length for attention, whose causal average is half the sequence. The input embedding is a lookup and counts
-    only when it is also the output projection. Without a config that names its sizes the attention term is left out.
+    only when it is also the output projection. Packed documents attend to themselves only, which is not subtracted.
+    Without a config that names its sizes the attention term is left out.
     """
 
     def __init__(self, model: nn.Module) -> None:

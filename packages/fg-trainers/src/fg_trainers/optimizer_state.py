@@ -50,12 +50,13 @@ class OptimizerState:
                 f"{', '.join(difference[:5])}. Restore the optimizer of the run, or start a new output directory"
             )
         numbers = {name: number for number, name in names.items()}
+        # Options are the config's, so that a changed one takes effect. The rate is the checkpoint's: schedules that
+        # compute it from the last one would start anew otherwise.
+        groups = [{**group, "lr": old["lr"]} for group, old in zip(own, state["groups"], strict=True)]
         self._optimizer.load_state_dict(
             {
                 "state": {numbers[name]: values for name, values in state["state"].items()},
-                "param_groups": [
-                    {**group, "params": [numbers[name] for name in group["params"]]} for group in state["groups"]
-                ],
+                "param_groups": groups,
             }
         )
 

@@ -105,10 +105,24 @@ def require_fresh(store: CheckpointStore, *, overwrite: bool) -> None:
             "fresh start was asked for. Use another output_dir, or set overwrite_output_dir to delete them"
         )
     for ref in checkpoints:
-        logger.warning("deleting %s: a fresh start with overwrite_output_dir was asked for", ref.path)
-        # Under another name first: what is left of a deletion that was killed must not look like a damaged checkpoint.
-        discarded = ref.path.rename(ref.path.with_name(f".discarded-{ref.path.name}"))
-        shutil.rmtree(discarded)
+        _discard(ref, "a fresh start with overwrite_output_dir was asked for")
+
+
+def discard_after(store: CheckpointStore, ref: CheckpointRef) -> None:
+    """Delete the run's checkpoints after the one it goes on from.
+
+    The run went back on purpose. The next start would take the newest checkpoint, which is of the branch left behind.
+    """
+    for other in store.list():
+        if other.step > ref.step and ref.path.resolve().parent == store.root.resolve():
+            _discard(other, f"the run goes on from {ref.path.name}")
+
+
+def _discard(ref: CheckpointRef, reason: str) -> None:
+    logger.warning("deleting %s: %s", ref.path, reason)
+    # Under another name first: what is left of a deletion that was killed must not look like a damaged checkpoint.
+    discarded = ref.path.rename(ref.path.with_name(f".discarded-{ref.path.name}"))
+    shutil.rmtree(discarded)
 
 
 def _named(store: CheckpointStore, path: Path) -> CheckpointRef:

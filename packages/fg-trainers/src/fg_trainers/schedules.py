@@ -13,6 +13,13 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from fg_trainers.errors import ArgumentsError
 
 
+def apply_rates(scheduler: LRScheduler, rates: list[float | Tensor]) -> None:
+    """Put the rates of the scheduler's position into its optimizer."""
+    scheduler._last_lr = rates
+    for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+
+
 class WSDScheduler(LRScheduler):
     """Warm-up, stable, decay (Hu et al., MiniCPM, 2024, arXiv:2404.06395).
 
@@ -56,28 +63,38 @@ class WSDScheduler(LRScheduler):
         return 1.0 / ((1.0 - progress) / base + progress / self.min_lr)
 
     def state_dict(self) -> dict[str, Any]:
-        """Position, base rates and where a decay began."""
-        return {
-            "last_epoch": self.last_epoch,
-            "base_lrs": list(self.base_lrs),
-            "decay_start_step": self.decay_start_step,
-        }
+        """Position, and where a decay began."""
+        return {"last_epoch": self.last_epoch, "decay_start_step": self.decay_start_step}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the position; the decay is the config's, except for a start that already lies behind."""
         self.last_epoch = state_dict["last_epoch"]
-        self.base_lrs = list(state_dict["base_lrs"])
         saved = state_dict["decay_start_step"]
         if 0 <= saved <= self.last_epoch and (self.start_decay or self.decay_start_step < 0):
             self.decay_start_step = saved
         elif self.start_decay:
             self.decay_start_step = self.last_epoch
-        self._last_lr = self.get_lr()
-        for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=True):
-            group["lr"] = rate
+        apply_rates(self, self.get_lr())
 
 
-class CosineLRScheduler(LambdaLR):
+class PositionalLR(LambdaLR):
+    """A rate that is a function of the step alone: a checkpoint gives the position, the config gives the function.
+
+    A run that is resumed with another length or another base rate follows the new schedule from its next update on.
+    """
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position."""
+        return {"last_epoch": self.last_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go to the saved position and apply the rates there."""
+        self.last_epoch = state_dict["last_epoch"]
+        rates = [base * factor(self.last_epoch) for base, factor in zip(self.base_lrs, self.lr_lambdas, strict=True)]
+        apply_rates(self, rates)
+
+
+class CosineLRScheduler(PositionalLR):
     """Linear warm-up, then half a cosine to `min_lr` at `total_steps` (Loshchilov & Hutter, 2017, arXiv:1608.03983)."""
 
     def __init__(self, optimizer: Optimizer, total_steps: int, warmup_steps: int = 0, min_lr: float = 0.0) -> None:
@@ -98,7 +115,7 @@ class CosineLRScheduler(LambdaLR):
         super().__init__(optimizer, [factor(group["lr"]) for group in optimizer.param_groups])
 
 
-def linear_schedule(optimizer: Optimizer, total_steps: int, warmup_steps: int = 0) -> LambdaLR:
+def linear_schedule(optimizer: Optimizer, total_steps: int, warmup_steps: int = 0) -> PositionalLR:
     """Linear warm-up, then linearly to 0 at `total_steps`."""
 
     def at(step: int) -> float:
@@ -106,12 +123,12 @@ def linear_schedule(optimizer: Optimizer, total_steps: int, warmup_steps: int = 
             return (step + 1) / warmup_steps
         return max(0.0, (total_steps - step) / max(1, total_steps - warmup_steps))
 
-    return LambdaLR(optimizer, at)
+    return PositionalLR(optimizer, at)
 
 
-def constant_schedule(optimizer: Optimizer, total_steps: int, warmup_steps: int = 0) -> LambdaLR:
+def constant_schedule(optimizer: Optimizer, total_steps: int, warmup_steps: int = 0) -> PositionalLR:
     """Linear warm-up, then constant. `total_steps` is part of the shared signature and does not matter here."""
-    return LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / max(1, warmup_steps)))
+    return PositionalLR(optimizer, lambda step: min(1.0, (step + 1) / max(1, warmup_steps)))
 
 
 SCHEDULES: Final[dict[str, Callable[..., LRScheduler]]] = {

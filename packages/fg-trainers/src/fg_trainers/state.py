@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 
@@ -16,14 +16,11 @@ class TrainerState:
     """Updates after which the run ends."""
     epoch: float = 0.0
     """Passes over the data so far, with the fraction of the current one."""
-    num_train_epochs: float = 0.0
     total_tokens: int = 0
     """Supervised tokens seen, over all ranks."""
     total_flos: float = 0.0
     """Floating-point operations of the model's forward and backward passes so far, without recomputation."""
     is_world_process_zero: bool = True
-    log_history: list[dict[str, Any]] = field(default_factory=list)
-    """Records logged since this process started."""
 
 
 @dataclass(kw_only=True)
@@ -47,8 +44,8 @@ class TrainerControl:
         return cls(**{item.name: bool(bits >> index & 1) for index, item in enumerate(fields(cls))})
 
     def clear_requests(self) -> None:
-        """Forget what has been taken up: requests for one log, evaluation or save."""
-        self.should_log = self.should_evaluate = self.should_save = False
+        """Forget what has been taken up: requests for one log, evaluation or save, or to end the epoch."""
+        self.should_log = self.should_evaluate = self.should_save = self.should_epoch_stop = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

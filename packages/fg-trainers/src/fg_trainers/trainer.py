@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ from fg_trainers.data.collate import DataCollatorForCausalLM
 from fg_trainers.data.loader import Collator, Update, UpdateLoader, evaluation_batches
 from fg_trainers.data.sources import as_stream
 from fg_trainers.errors import ArgumentsError, DatasetError
-from fg_trainers.interfaces import LossSum, ParallelStrategy, SampleSource
+from fg_trainers.interfaces import Batch, LossSum, ParallelStrategy, SampleSource
 from fg_trainers.interrupts import Interrupt, graceful_interrupts
 from fg_trainers.losses import LossFunction, loss_for
 from fg_trainers.meters import FlopsPerToken, LogWindow, RateMeter
@@ -52,7 +51,7 @@ class Trainer:
         optimizer_factory: called with (name, parameter) pairs; without one, AdamW from the arguments.
         lr_scheduler_factory: called with `optimizer=`; without one, `lr_scheduler_type` from the arguments.
         fused_loss_factory: called with the output embedding; returns a loss of hidden states and labels.
-        compute_loss_func: (outputs, labels) → (sum, count), for models that are not causal language models.
+        compute_loss_func: (logits, labels) → (sum, count) over the labels[:, 1:] that are not -100.
         strategy: how an update is spread over devices; default one process on one device.
 
     Raises:
@@ -79,12 +78,16 @@ class Trainer:
         if (model is None) == (model_init is None):
             raise ArgumentsError("give the trainer a model or a model_init, and not both")
         self.args = args if isinstance(args, TrainingArguments) else TrainingArguments.from_mapping(args)
+        if model is not None and self.args.default_dtype is not None:
+            raise ArgumentsError("default_dtype is for a model that is yet to be made: give the trainer a model_init")
         self.state = TrainerState()
         self.control = TrainerControl()
         self._agreed = TrainerControl()
         self.callbacks = CallbackList(self.default_callbacks() if callbacks is None else callbacks)
         self.processing_class = processing_class
-        self.strategy: ParallelStrategy = strategy or SingleDevice(default_device(self.args.use_cpu))
+        self.strategy: ParallelStrategy = (
+            SingleDevice(default_device(self.args.use_cpu)) if strategy is None else strategy
+        )
         self.store = persistence.checkpoint_store(Path(self.args.output_dir), self.args.save_total_limit)
         self._model_init = model_init or _constant(model)
         self._train_source = None if train_dataset is None else as_stream(train_dataset, seed=self.args.seed)
@@ -94,6 +97,8 @@ class Trainer:
         self._scheduler_factory = lr_scheduler_factory
         self._loss_factory = fused_loss_factory
         self._compute_loss = compute_loss_func
+        self._last_metrics: dict[str, float] = {}
+        self._rates = RateMeter(self.args.speed_metrics_start_step)
         self._prepared = False
 
     @classmethod
@@ -117,14 +122,14 @@ class Trainer:
         self.state.max_steps = self._max_steps()
         self.scheduler = self._make_scheduler()
         self._cursor: Cursor | None = self.loader.source.start() if self.loader else None
-        self._window, self._rates = LogWindow(), RateMeter(self.args.speed_metrics_start_step)
+        self._window = LogWindow()
         self._cadences = {
             "log": Cadence(self.args.logging_strategy, self.args.logging_steps),
             "evaluate": Cadence(self.args.eval_strategy, self.args.eval_steps),
             "save": Cadence(self.args.save_strategy, self.args.save_steps),
         }
-        self._prepared = True
         self._resume()
+        self._prepared = True
         self._fire("init_end")
 
     def train(self) -> TrainOutput:
@@ -140,6 +145,10 @@ class Trainer:
         self.prepare()
         if self.loader is None:
             raise DatasetError("there is no train_dataset")
+        if self._eval_source is not None:
+            # Now, and not at the first evaluation: by then there is work to lose.
+            evaluation.require_tokens(self._evaluation_batches(self._eval_source))
+        self.control, self._agreed = TrainerControl(), TrainerControl()
         self._rates = RateMeter(self.args.speed_metrics_start_step)
         if self._finished():
             logger.info("all %d updates are done; nothing is left to train (raise max_steps)", self.state.global_step)
@@ -160,15 +169,13 @@ class Trainer:
         assert self._cursor is not None
         epoch = self._cursor.epoch
         self._fire("epoch_begin")
-        while not self._finished() and self._cursor.epoch == epoch and not self._agreed.should_epoch_stop:
+        while not self._finished() and self._cursor.epoch == epoch:
             self._update(loader.fetch(self._cursor))
-            ended = self._cursor.epoch != epoch or self.state.global_step >= self.state.max_steps
-            self._after_update(self._agree(interrupt), epoch_ended=ended)
-        if self._agreed.should_epoch_stop and self._cursor.epoch == epoch:
-            self._cursor = dataclasses.replace(
-                loader.source.start(), epoch=epoch + 1, consumed_tokens=self._cursor.consumed_tokens
-            )
-        self.control.should_epoch_stop = self._agreed.should_epoch_stop = False
+            asked = self._agree(interrupt)
+            if asked.should_epoch_stop and self._cursor.epoch == epoch:
+                self._cursor = loader.next_epoch(self._cursor)
+            done = self.state.global_step >= self.state.max_steps
+            self._after_update(asked, epoch_ended=done or self._cursor.epoch != epoch)
         self._fire("epoch_end")
 
     def _update(self, update: Update) -> None:
@@ -184,6 +191,7 @@ class Trainer:
         self.optimizer.zero_grad()
         self._fire("optimizer_step")
         self.scheduler.step()
+        self._check_count(loss, tokens)
         self._advance(update, tokens, loss, grad_norm)
         self._fire("train_metrics", metrics={"loss": loss, "grad_norm": grad_norm, "tokens": tokens})
         self._fire("step_end")
@@ -198,6 +206,16 @@ class Trainer:
         self.state.total_tokens += tokens
         self.state.total_flos += self._flops_per_token(sequence_length) * tokens
         self.state.epoch = self._train_source.epochs(update.cursor)
+
+    def _check_count(self, loss: LossSum, tokens: int) -> None:
+        """Once per process: a loss that counts otherwise than the loader got a gradient divided by a wrong number."""
+        if self._rates.updates == 0:
+            counted = int(self.strategy.all_reduce(loss.count, "sum"))
+            if counted != tokens:
+                raise ArgumentsError(
+                    f"the loss counts {counted} tokens in an update with {tokens} labels to predict; it must count the "
+                    "labels[:, 1:] that are not -100"
+                )
 
     def _agree(self, interrupt: Interrupt) -> TrainerControl:
         """Once per update, combine the requests of all ranks; a signal on any rank is a request to save and stop.
@@ -237,7 +255,6 @@ class Trainer:
         }
         self._cadences["log"].last = self.state.global_step
         self._fire("log_step", logs=logs)
-        self.state.log_history.append({"global_step": self.state.global_step, **logs})
         self._fire("log", logs=logs)
 
     # --- evaluation --------------------------------------------------------------------------------------------------
@@ -248,15 +265,18 @@ class Trainer:
         source = self._eval_source if eval_dataset is None else as_stream(eval_dataset, seed=None)
         if source is None:
             raise DatasetError("there is no eval_dataset")
-        batches = evaluation_batches(
+        batches = self._evaluation_batches(source)
+        limit = None if self.args.max_eval_steps < 0 else self.args.max_eval_steps
+        return evaluation.evaluate(self.strategy, self.loss, batches, max_batches=limit)
+
+    def _evaluation_batches(self, source: SampleSource) -> Iterator[Batch]:
+        return evaluation_batches(
             source,
             self._collate,
             batch_size=self.args.per_device_eval_batch_size,
             data_rank=self.strategy.data_rank,
             data_size=self.strategy.data_size,
         )
-        limit = None if self.args.max_eval_steps < 0 else self.args.max_eval_steps
-        return evaluation.evaluate(self.strategy, self.loss, batches, max_batches=limit)
 
     def _evaluate_and_tell(self) -> None:
         metrics = {**self.evaluate(), "epoch": self.state.epoch}
@@ -271,7 +291,7 @@ class Trainer:
         output_dir = Path(self.args.output_dir)
         persistence.write_model_directory(output_dir, self.model, self.processing_class)
         self._cadences["save"].last = self.state.global_step
-        metrics = persistence.as_mapping(getattr(self, "_last_metrics", {}))
+        metrics = persistence.as_mapping(self._last_metrics)
         files = persistence.model_files(output_dir)
         self.store.save(self.state.global_step, self._components(), metrics=metrics, extra_files=files).wait()
         self._fire("save")
@@ -301,6 +321,7 @@ class Trainer:
         if ref is None:
             return
         persistence.load_checkpoint(self.store, ref, self._components())
+        persistence.discard_after(self.store, ref)
         logger.info("resumed from %s at step %d", ref.path, self.state.global_step)
 
     def _progress(self) -> dict[str, Any]:

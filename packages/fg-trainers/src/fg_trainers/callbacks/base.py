@@ -10,7 +10,7 @@ init_end, train_begin,
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol, runtime_checkable
 
 from fg_trainers.arguments import TrainingArguments
@@ -52,6 +52,36 @@ class TrainerCallback:
         return type(self).__name__
 
 
+class RecordCallback(TrainerCallback):
+    """Base of callbacks that treat the records of training and of evaluation alike."""
+
+    def record(self, state: TrainerState, values: Mapping[str, Any]) -> None:
+        """Take one record. Called on every rank."""
+        raise NotImplementedError
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        logs: Mapping[str, Any],
+        **context: Any,
+    ) -> None:
+        self.record(state, logs)
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        metrics: Mapping[str, Any],
+        **context: Any,
+    ) -> None:
+        self.record(state, metrics)
+
+
 @runtime_checkable
 class StatefulCallback(Protocol):
     """A callback whose state travels with checkpoints."""
@@ -69,9 +99,6 @@ class CallbackList:
         for callback in callbacks:
             self.add(callback)
 
-    def __iter__(self) -> Iterator[TrainerCallback]:
-        return iter(self._callbacks)
-
     def add(self, callback: TrainerCallback) -> None:
         """Append a callback; a handler for an event that does not exist is an error (it would never run)."""
         for attribute in dir(callback):
@@ -85,14 +112,6 @@ class CallbackList:
             handler = getattr(callback, f"on_{event}", None)
             if handler is not None:
                 self._handlers[event].append(handler)
-
-    def remove(self, callback: TrainerCallback | type[TrainerCallback]) -> None:
-        """Take out a callback, or all callbacks of a class."""
-        kept = [c for c in self._callbacks if c is not callback and type(c) is not callback]
-        self._callbacks = []
-        self._handlers.clear()
-        for item in kept:
-            self.add(item)
 
     def fire(
         self, event: str, args: TrainingArguments, state: TrainerState, control: TrainerControl, **context: Any

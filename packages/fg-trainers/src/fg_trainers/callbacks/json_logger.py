@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import math
@@ -11,17 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from fg_trainers.arguments import TrainingArguments
-from fg_trainers.callbacks.base import TrainerCallback
+from fg_trainers.callbacks.base import RecordCallback
 from fg_trainers.state import TrainerControl, TrainerState
 
 logger = logging.getLogger(__name__)
 
 
-class JsonLogger(TrainerCallback):
+class JsonLogger(RecordCallback):
     """Writes `<run directory>/trainer_logs.jsonl`: one record per log and per evaluation.
 
-    A killed run leaves whole lines only. A resumed run goes on in the file of the run it continues; records after the
-    checkpoint are dropped first, so a step is never recorded twice. `static` keywords are part of the first record.
+    A killed run leaves whole lines only. A resumed run goes on in its file; records after the checkpoint are dropped
+    first, so a step is never recorded twice. A run that starts from a checkpoint of another output directory writes a
+    log of its own. `static` keywords are part of the first record.
     """
 
     file_name = "trainer_logs.jsonl"
@@ -35,36 +37,12 @@ class JsonLogger(TrainerCallback):
     ) -> None:
         if not state.is_world_process_zero:
             return
-        if self._path is None or not self._path.exists():
-            if self._path is not None:
-                logger.warning("the log %s of the run being resumed is gone; starting a new one", self._path)
-            self._path = args.run_dir / self.file_name
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._append({"global_step": state.global_step, "arguments": args.to_json(), **self._static})
-        else:
-            _keep_up_to(self._path, state.global_step)
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        *,
-        logs: Mapping[str, Any],
-        **context: Any,
-    ) -> None:
-        self._record(state, logs)
-
-    def on_evaluate(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        *,
-        metrics: Mapping[str, Any],
-        **context: Any,
-    ) -> None:
-        self._record(state, metrics)
+        if self._path is not None and args.owns(self._path) and _keep_up_to(self._path, state.global_step):
+            return
+        self._path = args.run_dir / self.file_name
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        _set_aside(self._path)
+        self._append({"global_step": state.global_step, "arguments": args.to_json(), **self._static})
 
     def state_dict(self) -> dict[str, Any]:
         """Which file the run writes."""
@@ -74,7 +52,8 @@ class JsonLogger(TrainerCallback):
         """Go on in the saved file."""
         self._path = None if state["path"] is None else Path(state["path"])
 
-    def _record(self, state: TrainerState, values: Mapping[str, Any]) -> None:
+    def record(self, state: TrainerState, values: Mapping[str, Any]) -> None:
+        """Append one line."""
         if state.is_world_process_zero:
             self._append({"global_step": state.global_step, "epoch": state.epoch, **values})
 
@@ -87,12 +66,27 @@ class JsonLogger(TrainerCallback):
             stream.write(line.encode() + b"\n")
 
 
-def _keep_up_to(path: Path, step: int) -> None:
-    """Drop the records after `step`; the log is the old one or the new one, also when the process is killed here."""
-    kept = [json.dumps(record) + "\n" for record in read_records(path) if record["global_step"] <= step]
+def _keep_up_to(path: Path, step: int) -> bool:
+    """Drop the records after `step`; False when the log cannot be read.
+
+    The log is the old one or the new one, also when the process is killed here.
+    """
+    try:
+        kept = [json.dumps(record) + "\n" for record in read_records(path) if record["global_step"] <= step]
+    except (ValueError, KeyError, TypeError) as error:
+        logger.warning("the log of the run being resumed cannot be read (%s); a new one is begun", error)
+        return False
     shorter = path.with_suffix(".partial")
     shorter.write_text("".join(kept))
     shorter.replace(path)
+    return True
+
+
+def _set_aside(path: Path) -> None:
+    """Rename a log that is in the way: of a run that was killed before its first save, or one that is unreadable."""
+    if path.exists():
+        names = (path.with_name(f"{path.name}.{number}.bak") for number in itertools.count(1))
+        path.rename(next(name for name in names if not name.exists()))
 
 
 def _finite(value: Any) -> Any:

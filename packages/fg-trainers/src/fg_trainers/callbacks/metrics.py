@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from fg_trainers.arguments import TrainingArguments
@@ -24,6 +25,7 @@ class DefaultMetrics(TrainerCallback):
         self._flos_since = 0.0
         self._step_began = 0.0
         self._busy = 0.0
+        self._tokens = 0
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **context: Any
@@ -40,6 +42,18 @@ class DefaultMetrics(TrainerCallback):
     ) -> None:
         self._busy += time.perf_counter() - self._step_began
 
+    def on_train_metrics(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        metrics: Mapping[str, Any],
+        **context: Any,
+    ) -> None:
+        # Counted here: the tokens of a log record may have been trained before this process was started.
+        self._tokens += metrics["tokens"]
+
     def on_log_step(
         self,
         args: TrainingArguments,
@@ -51,7 +65,7 @@ class DefaultMetrics(TrainerCallback):
     ) -> None:
         now = time.perf_counter()
         if self._since is not None and now > self._since:
-            logs["tok_per_sec"] = round(logs["tokens"] / (now - self._since))
+            logs["tok_per_sec"] = round(self._tokens / (now - self._since))
         if self._peak and self._busy > 0 and state.total_flos > self._flos_since:
             logs["mfu"] = (state.total_flos - self._flos_since) / self._busy / self._peak
-        self._since, self._flos_since, self._busy = now, state.total_flos, 0.0
+        self._since, self._flos_since, self._busy, self._tokens = now, state.total_flos, 0.0, 0

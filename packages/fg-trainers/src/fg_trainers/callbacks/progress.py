@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TextIO
 from tqdm import tqdm
 
 from fg_trainers.arguments import TrainingArguments
-from fg_trainers.callbacks.base import TrainerCallback
+from fg_trainers.callbacks.base import RecordCallback
 from fg_trainers.errors import ArgumentsError
 from fg_trainers.state import TrainerControl, TrainerState
 
@@ -56,7 +56,7 @@ STEP_COLUMNS: Final[Mapping[str, Column]] = {
 }
 
 
-class ProgressCallback(TrainerCallback):
+class ProgressCallback(RecordCallback):
     """Prints a table of log records, above a bar when the output is a terminal. Rank 0 only.
 
     Args:
@@ -95,28 +95,6 @@ class ProgressCallback(TrainerCallback):
         if self._bar is not None:
             self._bar.update(state.global_step - self._bar.n)
 
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        *,
-        logs: Mapping[str, Any],
-        **context: Any,
-    ) -> None:
-        self._row(state, logs)
-
-    def on_evaluate(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        *,
-        metrics: Mapping[str, Any],
-        **context: Any,
-    ) -> None:
-        self._row(state, metrics)
-
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **context: Any
     ) -> None:
@@ -132,7 +110,8 @@ class ProgressCallback(TrainerCallback):
             self._stream.write(text + "\n")
             self._stream.flush()
 
-    def _row(self, state: TrainerState, values: Mapping[str, Any]) -> None:
+    def record(self, state: TrainerState, values: Mapping[str, Any]) -> None:
+        """Print one row, under a header where one is due."""
         if not state.is_world_process_zero:
             return
         shown = tuple(key for key in self._columns if key in values)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fg_trainers.arguments import TrainingArguments
-from fg_trainers.callbacks.base import TrainerCallback
+from fg_trainers.callbacks.base import RecordCallback, TrainerCallback
 from fg_trainers.errors import LaunchError
 from fg_trainers.state import TrainerControl, TrainerState
 
@@ -17,7 +17,10 @@ logger = logging.getLogger(__name__)
 
 
 class ResumableSummaryWriter(TrainerCallback):
-    """A lazy TensorBoard writer that goes on in the directory of the run being resumed.
+    """A TensorBoard writer that goes on in the directory of the run being resumed.
+
+    It opens when training begins, so it stands in the list of callbacks before those that write to it. A run that
+    starts from a checkpoint of another output directory writes to a directory of its own.
 
     Events after the resumed step are purged. All `add_*` methods of `torch.utils.tensorboard.SummaryWriter` are
     forwarded; on ranks other than 0 they do nothing. Args: log_dir: None uses the run's directory.
@@ -26,14 +29,16 @@ class ResumableSummaryWriter(TrainerCallback):
     def __init__(self, log_dir: str | None = None) -> None:
         self._log_dir = log_dir
         self._writer: Any = None
+        self._silent = False
         self._resuming = False
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **context: Any
     ) -> None:
-        if not state.is_world_process_zero:
+        self._silent = not state.is_world_process_zero
+        if self._silent:
             return
-        if self._log_dir is None or (self._resuming and not Path(self._log_dir).is_dir()):
+        if self._log_dir is None or (self._resuming and not args.owns(Path(self._log_dir))):
             self._log_dir, self._resuming = str(args.run_dir), False
         self._open(purge_step=state.global_step + 1 if self._resuming else None)
 
@@ -55,7 +60,11 @@ class ResumableSummaryWriter(TrainerCallback):
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("add_") and name != "flush":
             raise AttributeError(name)
-        return getattr(self._writer, name) if self._writer is not None else _ignore
+        if self._silent:
+            return _ignore
+        if self._writer is None:
+            raise LaunchError("add the ResumableSummaryWriter to the callbacks, before those that write to it")
+        return getattr(self._writer, name)
 
     def _open(self, purge_step: int | None) -> None:
         try:
@@ -72,7 +81,7 @@ def _ignore(*args: Any, **kwargs: Any) -> None:
     """What a writer does on a rank that has none."""
 
 
-class TBLogger(TrainerCallback):
+class TBLogger(RecordCallback):
     """Writes the numbers of each log and evaluation to `summary_writer`, and the settings as text.
 
     Args:
@@ -93,29 +102,8 @@ class TBLogger(TrainerCallback):
         for tag, text in texts.items():
             self._writer.add_text(tag, f"```\n{text}\n```", state.global_step)
 
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        *,
-        logs: Mapping[str, Any],
-        **context: Any,
-    ) -> None:
-        self._scalars(state, logs)
-
-    def on_evaluate(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        *,
-        metrics: Mapping[str, Any],
-        **context: Any,
-    ) -> None:
-        self._scalars(state, metrics)
-
-    def _scalars(self, state: TrainerState, values: Mapping[str, Any]) -> None:
+    def record(self, state: TrainerState, values: Mapping[str, Any]) -> None:
+        """Write the numbers."""
         for tag, value in values.items():
             if isinstance(value, (int, float)) and tag != "epoch":
                 self._writer.add_scalar(tag, value, state.global_step)

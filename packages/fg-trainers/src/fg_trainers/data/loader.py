@@ -7,9 +7,10 @@ backward pass could not be corrected afterwards, so the count must be known firs
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from fg_trainers.data.collate import IGNORED
 from fg_trainers.interfaces import Batch, SampleSource
 
 if TYPE_CHECKING:
@@ -52,6 +53,11 @@ class UpdateLoader:
         """Sequences of one update over all data ranks."""
         return self.batch_size * self.accumulation * self.data_size
 
+    def next_epoch(self, cursor: Cursor) -> Cursor:
+        """The beginning of the epoch after that of `cursor`."""
+        start = self.source.start()
+        return replace(start, epoch=cursor.epoch + 1, consumed_tokens=cursor.consumed_tokens)
+
     def fetch(self, cursor: Cursor) -> Update:
         """The update that begins at `cursor`."""
         samples, following = self.source.next(cursor, self.samples_per_update)
@@ -63,7 +69,7 @@ class UpdateLoader:
 
 def supervised_tokens(batch: Batch) -> int:
     """Labels that are learnt from, after the shift by one. Counted on the CPU, before the batch moves to a device."""
-    return int((batch["labels"][:, 1:] != -100).sum())
+    return int((batch["labels"][:, 1:] != IGNORED).sum())
 
 
 def evaluation_batches(

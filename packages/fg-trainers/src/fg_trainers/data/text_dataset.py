@@ -28,7 +28,7 @@ def text_dataset(
         tokenizer: a fast Hugging Face tokenizer.
         feature: the column with the text.
         sequence_length: tokens of a sample.
-        packing: how documents share a sample; None gives each its own.
+        packing: how documents share a sample; None gives each its own and cuts it off at `sequence_length`.
         shuffle_seed: seed of the order of rows; None keeps the order of the file.
 
     Raises:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -70,25 +71,26 @@ class SingleDevice:
     @torch.no_grad()
     def evaluate(self, batch: Batch, loss: TokenLoss) -> LossSum:
         """Loss of one batch in evaluation mode."""
-        self.model.eval()
-        try:
+        with evaluation_mode(self.model):
             return self._loss(batch, loss)
-        finally:
-            self.model.train()
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Parameters under their names in the whole model; tied parameters once."""
         return self.model.named_parameters()
 
     def clip_grad_norm(self, max_norm: float | None) -> Tensor:
-        """Global L2 norm of the gradients (0-d); they are scaled down to `max_norm` when it is set and exceeded."""
+        """Global L2 norm of the gradients (0-d); they are scaled down to `max_norm` when it is set and exceeded.
+
+        It is summed in fp32 or wider: in bf16 it would have three digits.
+        """
         gradients = [p.grad for _, p in self.named_parameters() if p.grad is not None]
-        norm = nn.utils.get_total_norm(gradients)
+        norms = [torch.linalg.vector_norm(g, dtype=torch.promote_types(g.dtype, torch.float32)) for g in gradients]
+        norm = torch.linalg.vector_norm(torch.stack(norms))
         if max_norm:
             nn.utils.clip_grads_with_norm_((p for _, p in self.named_parameters()), max_norm, norm)
         return norm
 
-    def all_reduce(self, value: Tensor, op: Literal["sum", "max"]) -> Tensor:
+    def all_reduce(self, value: Tensor, op: Literal["sum"]) -> Tensor:
         """The value itself: there is nobody to combine it with."""
         return value
 
@@ -112,22 +114,27 @@ class SingleDevice:
         generate = getattr(self.model, "generate", None)
         if generate is None:
             raise TypeError(f"{type(self.model).__name__} has no generate(); give the trainer a model that has")
-        self.model.eval()
-        try:
+        with evaluation_mode(self.model):
             ids = ids.to(self.device)
             return generate(ids, attention_mask=torch.ones_like(ids), **options).cpu()
-        finally:
-            self.model.train()
 
     def _loss(self, batch: Batch, loss: TokenLoss) -> LossSum:
         inputs = {key: value.to(self.device, non_blocking=True) for key, value in batch.items()}
         labels = inputs.pop("labels")
-        outputs = self.model(**inputs, **_forward_options(loss))
+        outputs = self.model(**inputs, **loss.forward_options)
         return LossSum(*loss(outputs if isinstance(outputs, Tensor) else outputs.logits, labels))
 
 
-def _forward_options(loss: TokenLoss) -> Mapping[str, Any]:
-    return getattr(loss, "forward_options", {})
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Generator[None]:
+    """While active, the model is in evaluation mode; afterwards every module is in the mode it was in before."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
 
 
 def _nobody(event: str) -> None:
