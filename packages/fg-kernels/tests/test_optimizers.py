@@ -356,3 +356,9 @@ def test_sharded_parameters(kind, mesh):
     with pytest.raises(OperandError, match="'w' is a sharded bfloat16 tensor"):
         kind(half)
     kind(half, rounding="nearest")
+
+
+def test_a_rate_that_yaml_reads_as_text_is_named():
+    parameter = torch.nn.Parameter(torch.zeros(2))
+    with pytest.raises(HyperparameterError, match=r"'1e-3'.*1\.0e-3"):
+        AdamW([parameter], lr="1e-3")

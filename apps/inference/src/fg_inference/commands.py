@@ -80,12 +80,17 @@ def _add_client_options(parser: argparse.ArgumentParser) -> None:
 
 def _serve(args: argparse.Namespace) -> int:
     import logging
+    import signal
 
     from fg_inference.server import ServerSettings, run_server
 
+    # While the model loads, Ctrl-C just ends the process: an exception in the middle of torch's import aborts it. The
+    # server installs handlers of its own.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     logging.basicConfig(level=args.log_level.upper(), format="%(asctime)s %(name)s: %(message)s")
-    # Below warnings, httpx and transformers talk about themselves.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        # Below warnings, only we are of interest.
+        handler.addFilter(lambda record: record.name.startswith("fg_") or record.levelno >= logging.WARNING)
     settings = ServerSettings(
         model=args.model,
         checkpoint=args.from_checkpoint,

@@ -146,6 +146,12 @@ def reporting_errors(work: Callable[[], int]) -> int:
         # The reader (head, less) went away. Point stdout elsewhere, or the interpreter complains when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+        # A path the user gave; without one, it is a mistake of ours.
+        if error.filename is None:
+            raise
+        print(f"{error.strerror}: {error.filename}", file=sys.stderr)  # noqa: T201
+        return EXIT_USAGE
     except Exception as error:
         exit_code = getattr(error, "exit_code", None)
         if not isinstance(exit_code, int):

@@ -23,6 +23,9 @@ from fg_config.template_errors import doubtful_parts, located
 
 logger = logging.getLogger(__name__)
 
+_said: set[str] = set()
+"""Warnings that were logged: a command renders a config more than once, and says each of them once."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedConfig:
@@ -129,8 +132,10 @@ class ConfigEnvironment:
         with located(render):
             text = render.run(first)
         render.warnings += doubtful_parts(render)
-        for warning in render.warnings:
-            logger.warning("%s", warning)
+        for warning in map(str, render.warnings):
+            if warning not in _said:
+                _said.add(warning)
+                logger.warning("%s", warning)
         return text, render
 
     def _distributions(self) -> tuple[Resource, ...]:

@@ -2,6 +2,7 @@
 
 ConfigError                      base; carries a code, a span, a snippet and a help line
 ├── TemplateError        FG02xx  rendering: undefined names, cycles, missing templates
+│   └── TemplateWarning          what renders but is probably a mistake
 ├── YamlError            FG03xx  YAML text, tags and arguments
 ├── GraphError           FG04xx  names, variables, import specs and building
 │   ├── UnknownTargetError        also a KeyError
@@ -25,6 +26,7 @@ class ConfigError(Exception):
 
     exit_code: ClassVar[int] = 2
     default_code: ClassVar[str] = "FG0000"
+    severity: ClassVar[str] = "error"
 
     def __init__(
         self,
@@ -43,7 +45,7 @@ class ConfigError(Exception):
         self.help = help
 
     def __str__(self) -> str:
-        lines = [f"error[{self.code}]: {self.message}"]
+        lines = [f"{self.severity}[{self.code}]: {self.message}"]
         if self.span is not None:
             lines.append(f"  --> {self.span}")
         if self.snippet:
@@ -59,6 +61,12 @@ class TemplateError(ConfigError):
     """The template text cannot be rendered."""
 
     default_code = "FG0200"
+
+
+class TemplateWarning(TemplateError):  # noqa: N818  # never raised: collected and shown
+    """The template text can be rendered, but probably does not say what was meant."""
+
+    severity = "warning"
 
 
 class YamlError(ConfigError):

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 import jinja2
 from jinja2.sandbox import SandboxedEnvironment
 
-from fg_config.errors import ConfigError, TemplateError
+from fg_config.errors import ConfigError, TemplateError, TemplateWarning
 from fg_config.hints import nearest
 from fg_config.names import to_yaml_text
 from fg_config.nodes import Span
@@ -185,7 +185,7 @@ class Render:
         if earlier is not None:
             span = Span(file=source.file, line=source.first_line - 1, label=source.label)
             message = f"sub-template {source.name!r} replaces the one in {earlier.file}:{earlier.first_line - 1}"
-            self.warnings.append(TemplateError(message, code="FG0210", span=span, help="rename one of them"))
+            self.warnings.append(TemplateWarning(message, code="FG0210", span=span, help="rename one of them"))
         self.labels[source.name] = source
 
     def load(self, source: TemplateSource) -> CompiledTemplate:

@@ -11,7 +11,7 @@ from typing import Final
 import jinja2
 from jinja2.utils import Namespace, missing
 
-from fg_config.errors import ConfigError, TemplateError
+from fg_config.errors import ConfigError, TemplateError, TemplateWarning
 from fg_config.hints import nearest
 from fg_config.nodes import Span
 from fg_config.preprocess import swallowed_blocks
@@ -166,7 +166,7 @@ def _warning(
 ) -> ConfigError:
     at = line + template.source.first_line - 1
     span, snippet = render.span(template.number, at), template.source.line_text(at)
-    return TemplateError(message, code=code, span=span, snippet=snippet, help=help)
+    return TemplateWarning(message, code=code, span=span, snippet=snippet, help=help)
 
 
 def _inherited_blocks(render: Render, template: CompiledTemplate) -> set[str]:

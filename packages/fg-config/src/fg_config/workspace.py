@@ -26,6 +26,8 @@ def find_workspace_dir(start: str | os.PathLike[str]) -> Path:
 
 def find_project_dir(start: str | os.PathLike[str] = ".") -> Path:
     """The nearest directory at or above `start` that holds `meta.yaml`. Raises `ProjectError`."""
+    if not Path(start).expanduser().exists():
+        raise ProjectError(f"no such directory: {Path(start).absolute()}", code="FG0602", help="choose one with -p DIR")
     for directory in _upwards(start):
         if (directory / META).is_file():
             return directory

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import shlex
 import subprocess
@@ -26,6 +27,8 @@ def configure(verb: str, parser: argparse.ArgumentParser, argv: Sequence[str]) -
 
     add_project_options(parser)
     parser.add_argument("--dry-run", action="store_true", help="print the command and stop")
+    if verb == "train" and "--dry-run" not in argv:
+        logging.getLogger("fg_config").setLevel(logging.ERROR)  # the run itself gives the config's warnings
     other = "torchrun" if verb == "train" else "TensorBoard"
     parser.add_argument("rest", nargs="*", metavar="-- ARG", help=f"arguments for {other}")
     parser.set_defaults(behind_separator=argv[argv.index("--") + 1 :] if "--" in argv else [], other=other)

@@ -41,6 +41,12 @@ def default_dtype(name: str | None) -> Generator[None]:
         torch.set_default_dtype(before)
 
 
+def constant(model: nn.Module | None) -> Callable[[], nn.Module]:
+    """A `model_init` for a model that exists already."""
+    assert model is not None  # checked with the arguments of the trainer
+    return lambda: model
+
+
 def default_optimizer(args: TrainingArguments, named_parameters: Iterator[tuple[str, nn.Parameter]]) -> Optimizer:
     """torch's AdamW with the settings of `args`, in its fused form: one pass over the parameters, on the CPU too."""
     return torch.optim.AdamW(

@@ -37,7 +37,7 @@ def graceful_interrupts() -> Generator[Interrupt]:
             raise KeyboardInterrupt
         interrupt.signal = signal.Signals(number)
         # Not the logger: a handler may interrupt a write of the same stream, and buffered streams do not re-enter.
-        os.write(2, b"\nstopping: finishing and saving this update first; press Ctrl-C again to abort without saving\n")
+        os.write(2, b"\nstopping: finishing and saving this update first; a second signal aborts without saving\n")
 
     previous = {number: signal.signal(number, handle) for number in SIGNALS}
     try:

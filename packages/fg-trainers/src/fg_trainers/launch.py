@@ -29,7 +29,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     # A hung rank can be asked where it is: SIGUSR1 prints all stacks and does not end the process.
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1)
+    # Until there is something to save, Ctrl-C just ends the process: an exception in the middle of an import of torch
+    # aborts it. The trainer installs handlers of its own.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     logging.basicConfig(level=args.log_level, format="%(message)s", stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(lambda record: record.name.startswith("fg_") or record.levelno >= logging.WARNING)
     return reporting_errors(lambda: _run(args.project_dir, args.config, json.loads(args.dynamic_args)))
 
 
@@ -50,7 +55,8 @@ def _run(project_dir: str, config: str, dynamic_args: Mapping[str, Any]) -> int:
         raise LaunchError(f"target 'main' of {config or 'the default config'} has no run(); it is no training config")
     _write_record(script, project, dynamic_args)
     output = script.run()
-    return 128 + signal.SIGINT if getattr(output, "interrupted", False) else 0
+    stopped_by = getattr(output, "interrupted_by", None)
+    return 0 if stopped_by is None else 128 + stopped_by
 
 
 def _require_one_process() -> None:

@@ -54,5 +54,10 @@ class TrainOutput:
 
     global_step: int
     metrics: dict[str, Any]
-    interrupted: bool = False
-    """True when a signal stopped the run before `max_steps`."""
+    interrupted_by: int | None = None
+    """The signal that stopped the run, if one did."""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal stopped the run before `max_steps`."""
+        return self.interrupted_by is not None

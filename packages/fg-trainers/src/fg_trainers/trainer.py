@@ -89,7 +89,7 @@ class Trainer:
             SingleDevice(default_device(self.args.use_cpu)) if strategy is None else strategy
         )
         self.store = persistence.checkpoint_store(Path(self.args.output_dir), self.args.save_total_limit)
-        self._model_init = model_init or _constant(model)
+        self._model_init = model_init or defaults.constant(model)
         self._train_source = None if train_dataset is None else as_stream(train_dataset, seed=self.args.seed)
         self._eval_source = None if eval_dataset is None else as_stream(eval_dataset, seed=None)
         self._collate = data_collator or DataCollatorForCausalLM(processing_class)
@@ -159,9 +159,7 @@ class Trainer:
             self._save_last()
         metrics = self._final_metrics()
         self._fire("train_end", metrics=metrics)
-        return TrainOutput(
-            global_step=self.state.global_step, metrics=metrics, interrupted=interrupt.signal is not None
-        )
+        return TrainOutput(global_step=self.state.global_step, metrics=metrics, interrupted_by=interrupt.signal)
 
     # --- the loop ----------------------------------------------------------------------------------------------------
 
@@ -376,14 +374,7 @@ class Trainer:
     def _max_steps(self) -> int:
         if self.args.max_steps > 0 or self.loader is None:
             return max(0, self.args.max_steps)
-        per_epoch = self.loader.source.length(0)
-        steps = int(self.args.num_train_epochs * per_epoch / self.loader.samples_per_update)
-        if steps == 0:
-            raise DatasetError(
-                f"{self.args.num_train_epochs} epoch(s) of {per_epoch} sequences are less than one update of "
-                f"{self.loader.samples_per_update}; lower the batch size, or set max_steps"
-            )
-        return steps
+        return self.loader.updates(self.args.num_train_epochs)
 
     def _final_metrics(self) -> dict[str, Any]:
         return {
@@ -407,9 +398,3 @@ class Trainer:
             trainer=self,
             **extra,
         )
-
-
-def _constant(model: nn.Module | None) -> Callable[[], nn.Module]:
-    """A `model_init` for a model that exists already."""
-    assert model is not None  # checked with the arguments
-    return lambda: model

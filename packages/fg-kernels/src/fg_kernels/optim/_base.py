@@ -11,7 +11,14 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from fg_kernels.errors import OperandError, ParameterGroupError, StateMismatchError, check_option, check_range
+from fg_kernels.errors import (
+    HyperparameterError,
+    OperandError,
+    ParameterGroupError,
+    StateMismatchError,
+    check_option,
+    check_range,
+)
 from fg_kernels.functional import sr_copy_
 
 ROUNDINGS = ("stochastic", "nearest")
@@ -33,6 +40,10 @@ class Optimizer(torch.optim.Optimizer):
     """
 
     def __init__(self, params: ParamsT, defaults: Group, *, rounding: str, seed: int) -> None:
+        if isinstance(defaults["lr"], str):
+            raise HyperparameterError(
+                f"lr is the text {defaults['lr']!r}, not a number; in YAML write 1.0e-3, not 1e-3"
+            )
         check_range("lr", float(defaults["lr"]), 0.0)
         self._slots: dict[Tensor, tuple[int, str]] = {}
         super().__init__(params, defaults | {"rounding": rounding, "seed": seed})

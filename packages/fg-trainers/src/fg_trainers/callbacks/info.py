@@ -42,7 +42,7 @@ class InfoCallback(TrainerCallback):
         optimizer: object,
         **context: Any,
     ) -> None:
-        if not state.is_world_process_zero:
+        if not state.is_world_process_zero or state.global_step >= state.max_steps:
             return
         counts = parameter_counts(model)
         logger.info(
@@ -50,7 +50,7 @@ class InfoCallback(TrainerCallback):
             *(f"{counts[key]:,}" for key in ("total", "trainable", "embedding")),
         )
         logger.info(
-            "%d sequences x %d micro-batches per update on each device, updates %d to %d, logs in %s",
+            "%d sequences x %d micro-batch(es) per update on each device, updates %d to %d, logs in %s",
             args.per_device_train_batch_size,
             args.gradient_accumulation_steps,
             state.global_step + 1,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fg_trainers.data.collate import IGNORED
+from fg_trainers.errors import DatasetError
 from fg_trainers.interfaces import Batch, SampleSource
 
 if TYPE_CHECKING:
@@ -52,6 +53,17 @@ class UpdateLoader:
     def samples_per_update(self) -> int:
         """Sequences of one update over all data ranks."""
         return self.batch_size * self.accumulation * self.data_size
+
+    def updates(self, epochs: float) -> int:
+        """Whole updates in so many passes over the data. Raises DatasetError when there is not one."""
+        per_epoch = self.source.length(0)
+        updates = int(epochs * per_epoch / self.samples_per_update)
+        if updates == 0:
+            raise DatasetError(
+                f"{epochs} epoch(s) of {per_epoch} sequences are less than one update of {self.samples_per_update}; "
+                "lower the batch size, or set max_steps"
+            )
+        return updates
 
     def next_epoch(self, cursor: Cursor) -> Cursor:
         """The beginning of the epoch after that of `cursor`."""
