@@ -17,9 +17,16 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 @pytest.fixture
 def project(tmp_path) -> Path:
     """A copy of the tiny Llama project, without anything an earlier run left there."""
-    skip = shutil.ignore_patterns("output_models", "__pycache__")
+    skip = shutil.ignore_patterns("output_models", "data", "__pycache__")
     shutil.copytree(EXAMPLES, tmp_path / "examples", ignore=skip)
     return tmp_path / "examples" / "tutorials" / "tiny_llama"
+
+
+@pytest.fixture
+def project_with_text(project) -> Path:
+    """The project, with the text that `prepare_data.py` writes."""
+    subprocess.run([sys.executable, "prepare_data.py"], cwd=project, check=True, timeout=60)
+    return project
 
 
 def run(command: list[str], project: Path, seconds: float) -> subprocess.CompletedProcess[str]:
@@ -52,7 +59,8 @@ def test_the_demo_keeps_its_promises(project):
 
 
 @pytest.mark.slow
-def test_a_run_under_torchrun_is_the_run_without_it(project):
+def test_a_run_under_torchrun_is_the_run_without_it(project_with_text):
+    project = project_with_text
     forgather = [sys.executable, "-m", "fg_cli", "-p", str(project), "train", "--max-steps", "3"]
     alone = run([*forgather, "--output-dir", str(project / "alone")], project, 120)
     assert alone.returncode == 0, alone.stdout

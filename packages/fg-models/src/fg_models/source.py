@@ -5,13 +5,19 @@ from __future__ import annotations
 import ast
 import hashlib
 import io
+import threading
 import tokenize
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Final
 
 from fg_models.errors import SourceError
+
+
+_PARSER: Final = threading.Lock()
+"""Before Python 3.12 `ast.parse` in two threads at once may raise SystemError (python/cpython#106905)."""
 
 
 def blocks_directory() -> str:
@@ -44,6 +50,11 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _parse(text: str, file_name: str = "<model source>") -> ast.Module:
+    with _PARSER:
+        return ast.parse(text, filename=file_name)
+
+
 def _code_lines(text: str) -> list[str]:
     """The lines of a Python file that hold code. Plain text and not a syntax tree, whose form varies with Python."""
     lines = text.splitlines()
@@ -51,7 +62,7 @@ def _code_lines(text: str) -> list[str]:
         if token.type == tokenize.COMMENT:
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column]
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(_parse(text)):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
             docstring = node.body[0]
             for row in range(docstring.lineno, (docstring.end_lineno or docstring.lineno) + 1):
@@ -80,7 +91,7 @@ def collect_source(source: str, *, file_name: str, searchpath: Sequence[str | Pa
 
 def _relative_imports(text: str, file_name: str) -> Iterator[tuple[str, str]]:
     try:
-        tree = ast.parse(text, filename=file_name)
+        tree = _parse(text, file_name)
     except SyntaxError as error:
         raise SourceError(f"{file_name}:{error.lineno} is not valid Python: {error.msg}") from error
     for node in ast.walk(tree):
