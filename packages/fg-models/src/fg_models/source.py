@@ -15,9 +15,8 @@ from typing import Final
 
 from fg_models.errors import SourceError
 
-
 _PARSER: Final = threading.Lock()
-"""Before Python 3.12 `ast.parse` in two threads at once may raise SystemError (python/cpython#106905)."""
+"""Up to Python 3.11.4 `ast.parse` in two threads at once may raise SystemError (python/cpython#106905)."""
 
 
 def blocks_directory() -> str:
