@@ -24,6 +24,8 @@ html_title = "Forgather"
 exclude_patterns = ["_build"]
 """
 
+_READING_ORDER = ("getting-started", "concepts", "architecture", "contributing", "benchmarks")
+
 
 def build(workspace: Workspace, output: Path) -> int:
     """Check links and drawings, then build HTML into `output` with every warning an error; the exit code."""
@@ -42,14 +44,34 @@ def build(workspace: Workspace, output: Path) -> int:
     if exit_code:
         print(said, file=sys.stderr)
         return exit_code
-    print(f"{len(pages)} pages in {output / 'index.html'}")
+    print(f"{len(pages)} pages; the first is {output / 'index.html'}")
     return 0
 
 
 def _index(pages: list[str]) -> str:
-    entries = "\n".join(name.removesuffix(".md") for name in pages if name != "README.md")
+    """The front page: the README, and the contents in the order in which one reads them."""
     front = "```{include} README.md\n:relative-docs: .\n```\n"
-    return f"{front}\n```{{toctree}}\n:hidden:\n:titlesonly:\n\n{entries}\n```\n"
+    guides = [name for name in pages if name.startswith("docs/")]
+    changelogs = [name for name in pages if name.endswith("CHANGELOG.md")]
+    rest = [name for name in pages if name not in (*guides, *changelogs, "README.md")]
+    first = [f"docs/{name}.md" for name in _READING_ORDER]
+    parts = {
+        "Guides": [name for name in first if name in guides] + [name for name in guides if name not in first],
+        "Distributions and examples": rest,
+        "Changelogs": changelogs,
+    }
+    return front + "".join(_contents(caption, names) for caption, names in parts.items())
+
+
+def _contents(caption: str, names: list[str]) -> str:
+    entries = "\n".join(_titled(name) for name in names)
+    return f"\n```{{toctree}}\n:hidden:\n:titlesonly:\n:caption: {caption}\n\n{entries}\n```\n"
+
+
+def _titled(name: str) -> str:
+    """A changelog goes by its distribution's name: they all have the same title."""
+    page = name.removesuffix(".md")
+    return f"{Path(name).parent.name} <{page}>" if name.endswith("CHANGELOG.md") else page
 
 
 def main() -> int:

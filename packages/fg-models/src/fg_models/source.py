@@ -16,7 +16,7 @@ from typing import Final
 from fg_models.errors import SourceError
 
 _PARSER: Final = threading.Lock()
-"""Up to Python 3.11.4 `ast.parse` in two threads at once may raise SystemError (python/cpython#106905)."""
+"""CPython counts the depth of `ast.parse` per interpreter: in two threads at once it may raise SystemError (3.11.7)."""
 
 
 def blocks_directory() -> str:
