@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from fg_data_server.errors import MissingDatasetError, near_matches
 
@@ -57,6 +57,9 @@ class FileStamp:
         return cls(size=status.st_size, mtime_ns=status.st_mtime_ns, inode=status.st_ino)
 
 
+_DATA_SUFFIXES: Final = (".arrow", ".jsonl", ".txt")
+
+
 def existing_file(path: str | os.PathLike[str]) -> Path:
     """`path` made absolute. Raises MissingDatasetError, with similar names near it, when it is not a file."""
     place = Path(path).expanduser().absolute()
@@ -70,4 +73,5 @@ def existing_file(path: str | os.PathLike[str]) -> Path:
 
 
 def _names_in(directory: Path) -> list[str]:
-    return [entry.name for entry in directory.iterdir() if entry.is_file() and not entry.name.startswith(".")]
+    """Files that look like data: what else lies there is no help."""
+    return [entry.name for entry in directory.iterdir() if entry.is_file() and entry.suffix in _DATA_SUFFIXES]
