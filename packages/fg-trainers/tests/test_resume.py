@@ -8,6 +8,7 @@ import signal
 import pytest
 import torch
 
+from fg_kernels import AdamW, Muon, make_re_multiopt
 from fg_trainers import JsonLogger, Trainer, TrainerCallback, TrainingArguments
 from fg_trainers.callbacks.json_logger import read_records
 from fg_trainers.errors import ResumeError
@@ -203,3 +204,31 @@ def test_a_failed_resume_is_not_followed_by_a_fresh_start(make_model, rows, tmp_
     for _ in range(2):
         with pytest.raises(ResumeError, match="nowhere"):
             trainer.train()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_several_optimizers_with_stochastic_rounding_resume_bit_for_bit(make_model, rows, tmp_path, dtype):
+    def optimizer(named_parameters):
+        return make_re_multiopt(
+            named_parameters,
+            optimizer_map=[("query.weight", "muon"), (".*", "adamw")],
+            factories={"muon": lambda p: Muon(p, lr=0.02), "adamw": lambda p: AdamW(p, lr=1e-2)},
+        )
+
+    def run_in(directory, *extra):
+        trainer = Trainer(
+            arguments(directory, eval_strategy="no"),
+            model_init=lambda: make_model(dtype),
+            train_dataset=rows,
+            optimizer_factory=optimizer,
+            callbacks=[JsonLogger(), *extra],
+        )
+        trainer.train()
+        return trainer
+
+    whole = run_in(tmp_path / "whole")
+    run_in(tmp_path / "parts", StopAt(10, stop_and_save))
+    resumed = run_in(tmp_path / "parts")
+    assert torch.equal(parameters(resumed), parameters(whole))
+    assert history(tmp_path / "parts") == history(tmp_path / "whole")
+    assert [group["lr"] for group in resumed.optimizer.param_groups] == [0.0, 0.0]
