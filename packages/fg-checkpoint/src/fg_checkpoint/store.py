@@ -252,6 +252,6 @@ def _logged(work: Callable[[], CheckpointRef]) -> CheckpointRef:
     except CheckpointError as error:
         logger.error("in the background: %s", error)
         raise
-    except Exception:
+    except Exception:  # nobody may ever wait for this save: say now what happened to it
         logger.exception("saving a checkpoint in the background failed")
         raise

@@ -176,7 +176,7 @@ class Builder:
         try:
             with in_force(self.policy):
                 yield
-        except Exception as error:
+        except Exception as error:  # whatever the called object raises keeps its type and gains a note
             if not (isinstance(error, GraphError) and error.span is node.span):
                 error.add_note(f"while building {path or 'a node'!r}: {node.kind} {node.spec} ({node.span})")
             raise

@@ -152,7 +152,7 @@ def reporting_errors(work: Callable[[], int]) -> int:
             raise
         print(f"{error.strerror}: {error.filename}", file=sys.stderr)  # noqa: T201
         return EXIT_USAGE
-    except Exception as error:
+    except Exception as error:  # every distribution has its own base error; the exit code is what they share
         exit_code = getattr(error, "exit_code", None)
         if not isinstance(exit_code, int):
             raise
@@ -184,7 +184,7 @@ def add_dynamic_arguments(parser: argparse.ArgumentParser, argv: Sequence[str]) 
         return
     try:
         _add_flags(parser, _project(selection))
-    except Exception as error:
+    except Exception as error:  # any error for users, of whatever distribution; all others are raised again
         if not hasattr(error, "exit_code") or not {"-h", "--help"} & set(own):
             raise
         parser.epilog = f"The flags of the config are missing here, it cannot be read: {str(error).splitlines()[0]}"

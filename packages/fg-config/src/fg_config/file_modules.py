@@ -34,7 +34,7 @@ def load_file(path: Path, searchpath: Sequence[str | Path] = (), span: Span | No
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException:  # Ctrl-C too must not leave a half-initialised module behind
         for loaded in [other for other in sys.modules if other == name or other.startswith(f"{name}.")]:
             del sys.modules[loaded]
         raise

@@ -33,7 +33,7 @@ def atomic_write(path: str | os.PathLike[str], data: str | bytes, *, mode: int =
             stream.flush()
             os.fsync(stream.fileno())
         Path(temporary).replace(target)
-    except BaseException:
+    except BaseException:  # Ctrl-C too must not leave the temporary file behind
         Path(temporary).unlink(missing_ok=True)
         raise
     fsync_directory(target.parent)

@@ -166,7 +166,7 @@ def from_project(
     project = Project(config_template, project_dir, **(pp_kwargs or {}))
     try:
         return project(targets or "main", **context)
-    except Exception as error:
+    except Exception as error:  # whatever it is goes on its way, with the rendered text as a note
         if pp_debug:
             error.add_note(f"{project!r} renders to:\n{project.pp_config.with_line_numbers()}")
         raise
