@@ -15,7 +15,7 @@ from fg_cli.main import split
 from fg_cli.verbs import VERBS
 from fg_config import command_line
 
-HEAVY = ("torch", "transformers", "jinja2", "yaml", "numpy", "fg_config.project", "rich")
+HEAVY = ("torch", "transformers", "jinja2", "yaml", "numpy", "fg_config.projects.project", "rich")
 
 
 def test_help_lists_every_verb_and_imports_nothing_heavy():

@@ -3,8 +3,8 @@
 import pytest
 
 from fg_config import Call, GraphError, ImportPolicy, UnknownTargetError, build, build_value
-from fg_config.file_modules import load_file
-from fg_config.parse import parse_graph
+from fg_config.building.file_modules import load_file
+from fg_config.parsing.parse import parse_graph
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fg_config import ConfigEnvironment
-from fg_config.builder import build
+from fg_config.building.builder import build
 from fg_config.errors import GraphError
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from fg_config import ConfigEnvironment, TemplateError
-from fg_config.names import template_globals
-from fg_config.preprocess import preprocess
+from fg_config.rendering.names import template_globals
+from fg_config.rendering.preprocess import preprocess
 
 PARENT = "a: 1\n[body]\nb: 2\n\n[tail]\nz: 9\n\n"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from fg_config import ConfigEnvironment, ProjectError, build, distributions
-from fg_config.parse import parse_graph
-from fg_config.resolver import resolve_alias
+from fg_config.building.resolver import resolve_alias
+from fg_config.parsing.parse import parse_graph
 
 
 @pytest.fixture

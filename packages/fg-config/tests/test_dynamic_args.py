@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from fg_config import ProjectError, parse_dynamic_args
-from fg_config.parse import parse_graph
+from fg_config.parsing.parse import parse_graph
 
 TEXT = """\
 dynamic_args: !dlist

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fg_config.builder import build
+from fg_config.building.builder import build
+from fg_config.building.policy import ImportPolicy
 from fg_config.environment import ConfigEnvironment
-from fg_config.export_python import generate_code, render_source, to_source
-from fg_config.export_yaml import NAME_POLICIES, to_yaml
+from fg_config.exporting.export_python import generate_code, render_source, to_source
+from fg_config.exporting.export_yaml import NAME_POLICIES, to_yaml
 from fg_config.graph import Graph
 from fg_config.nodes import MISSING, Call, Span, Var
-from fg_config.policy import ImportPolicy
 
 SPAN = Span(file="graph.yaml", line=1)
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from fg_config.errors import GraphError, TemplateError
-from fg_config.export_python import generate_code
+from fg_config.exporting.export_python import generate_code
+from fg_config.exporting.python_text import quoted
 from fg_config.nodes import MISSING, Call, CallKind, Span, Var
-from fg_config.python_text import quoted
 
 SPAN = Span(file="model.yaml", line=7)
 

@@ -8,7 +8,7 @@ import pytest
 
 from fg_config.environment import ConfigEnvironment
 from fg_config.errors import GraphError
-from fg_config.export_yaml import to_yaml
+from fg_config.exporting.export_yaml import to_yaml
 from fg_config.graph import Graph
 from fg_config.nodes import Call, Span
 

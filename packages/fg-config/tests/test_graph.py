@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fg_config import GraphError, UnknownTargetError
-from fg_config.parse import parse_graph
+from fg_config.parsing.parse import parse_graph
 from fg_config.tagged import is_plain
 
 TEXT = """\

@@ -3,7 +3,7 @@
 import pytest
 
 from fg_config import MISSING, Call, GraphError, Var, YamlError
-from fg_config.parse import parse_graph
+from fg_config.parsing.parse import parse_graph
 from fg_config.tagged import tagged_content
 
 

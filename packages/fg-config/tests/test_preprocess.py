@@ -3,7 +3,7 @@
 import pytest
 
 from fg_config.environment import ConfigEnvironment
-from fg_config.preprocess import preprocess
+from fg_config.rendering.preprocess import preprocess
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from fg_config import (
     from_project,
     list_configs,
 )
-from fg_config.project_meta import read_project_meta
+from fg_config.projects.meta import read_project_meta
 
 CONFIG = """\
 meta: {config_name: "{{ label | default('plain') }}"}

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from jinja2.sandbox import SandboxedEnvironment
 
 from fg_config import ConfigEnvironment
-from fg_config.preprocess import preprocess
-from fg_config.sourcemap import marker, trim_marked, unmarked
+from fg_config.rendering.preprocess import preprocess
+from fg_config.rendering.sourcemap import marker, trim_marked, unmarked
 
 LINES = [
     "a: 1",

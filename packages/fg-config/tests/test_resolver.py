@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from fg_config import GraphError, ImportPolicy, PolicyError, resolve
-from fg_config.helpers import HELPERS
+from fg_config.building.helpers import HELPERS
 
 
 def test_builtins_and_helpers():
@@ -23,7 +23,7 @@ def test_modules_and_attribute_paths():
 
     assert resolve("collections.abc:Mapping") is collections.abc.Mapping
     assert resolve("pathlib:Path.joinpath")
-    assert resolve("fg_config.helpers:getitem") is HELPERS["getitem"]
+    assert resolve("fg_config.building.helpers:getitem") is HELPERS["getitem"]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fg_config.source import read_source, split_source
+from fg_config.rendering.source import read_source, split_source
 
 
 def names_and_texts(text):

@@ -9,8 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fg_config.builder import build, build_value
-    from fg_config.dynamic_args import DynamicArg, parse_dynamic_args
+    from fg_config.building.builder import build, build_value
+    from fg_config.building.latent import DotDict, Latent
+    from fg_config.building.policy import ImportPolicy
+    from fg_config.building.resolver import resolve
     from fg_config.environment import ConfigEnvironment, LoadedConfig
     from fg_config.errors import (
         ConfigError,
@@ -21,53 +23,51 @@ if TYPE_CHECKING:
         UnknownTargetError,
         YamlError,
     )
-    from fg_config.export_python import generate_code
-    from fg_config.export_yaml import to_yaml
+    from fg_config.exporting.export_python import generate_code
+    from fg_config.exporting.export_yaml import to_yaml
     from fg_config.graph import Graph
-    from fg_config.latent import DotDict, Latent
     from fg_config.nodes import MISSING, Call, Span, Value, Var
-    from fg_config.policy import ImportPolicy
-    from fg_config.project import Project, from_project, list_configs
-    from fg_config.project_meta import ProjectMeta
-    from fg_config.rendering import TemplateUse
-    from fg_config.resolver import resolve
-    from fg_config.sourcemap import RenderedText
-    from fg_config.workspace import find_project_dir, find_workspace_dir
+    from fg_config.projects.dynamic_args import DynamicArg, parse_dynamic_args
+    from fg_config.projects.meta import ProjectMeta
+    from fg_config.projects.project import Project, from_project, list_configs
+    from fg_config.projects.workspace import find_project_dir, find_workspace_dir
+    from fg_config.rendering.render import TemplateUse
+    from fg_config.rendering.sourcemap import RenderedText
 
 _MODULES = {
     "Call": "nodes",
     "ConfigEnvironment": "environment",
     "ConfigError": "errors",
-    "DotDict": "latent",
-    "DynamicArg": "dynamic_args",
+    "DotDict": "building.latent",
+    "DynamicArg": "projects.dynamic_args",
     "Graph": "graph",
     "GraphError": "errors",
-    "ImportPolicy": "policy",
-    "Latent": "latent",
+    "ImportPolicy": "building.policy",
+    "Latent": "building.latent",
     "LoadedConfig": "environment",
     "MISSING": "nodes",
     "PolicyError": "errors",
-    "Project": "project",
+    "Project": "projects.project",
     "ProjectError": "errors",
-    "ProjectMeta": "project_meta",
-    "RenderedText": "sourcemap",
+    "ProjectMeta": "projects.meta",
+    "RenderedText": "rendering.sourcemap",
     "Span": "nodes",
     "TemplateError": "errors",
-    "TemplateUse": "rendering",
+    "TemplateUse": "rendering.render",
     "UnknownTargetError": "errors",
     "Value": "nodes",
     "Var": "nodes",
     "YamlError": "errors",
-    "build": "builder",
-    "build_value": "builder",
-    "find_project_dir": "workspace",
-    "find_workspace_dir": "workspace",
-    "from_project": "project",
-    "generate_code": "export_python",
-    "list_configs": "project",
-    "parse_dynamic_args": "dynamic_args",
-    "resolve": "resolver",
-    "to_yaml": "export_yaml",
+    "build": "building.builder",
+    "build_value": "building.builder",
+    "find_project_dir": "projects.workspace",
+    "find_workspace_dir": "projects.workspace",
+    "from_project": "projects.project",
+    "generate_code": "exporting.export_python",
+    "list_configs": "projects.project",
+    "parse_dynamic_args": "projects.dynamic_args",
+    "resolve": "building.resolver",
+    "to_yaml": "exporting.export_yaml",
 }
 
 __all__ = [

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 from fg_config.hints import nearest
 
 if TYPE_CHECKING:
-    from fg_config.project import Project
+    from fg_config.projects.project import Project
 
 EXIT_PROBLEMS: Final = 1  # the command ran and found something wrong, or the verb does not exist
 EXIT_USAGE: Final = 2  # the words of the command or the files it read are wrong
@@ -216,7 +216,7 @@ def _selection_parser() -> argparse.ArgumentParser:
 
 
 def _add_flags(parser: argparse.ArgumentParser, project: Project) -> None:
-    from fg_config.dynamic_args import parse_dynamic_args
+    from fg_config.projects.dynamic_args import parse_dynamic_args
 
     arguments = parse_dynamic_args(project.graph, reserved=set(_flags(parser)))
     group = parser.add_argument_group(f"flags of {project.config_name}")
@@ -226,7 +226,7 @@ def _add_flags(parser: argparse.ArgumentParser, project: Project) -> None:
 
 
 def _project(args: argparse.Namespace, variables: Mapping[str, Any] | None = None) -> Project:
-    from fg_config.project import Project  # imported here: jinja2 and yaml are not for --help
-    from fg_config.workspace import find_project_dir
+    from fg_config.projects.project import Project  # imported here: jinja2 and yaml are not for --help
+    from fg_config.projects.workspace import find_project_dir
 
     return Project(args.config_template, find_project_dir(Path(args.project_dir)), **(variables or {}))

@@ -87,7 +87,10 @@ def aliases() -> Mapping[str, str]:
 
 
 def _read_aliases(path: Path) -> Iterator[tuple[str, str]]:
-    from fg_config.loader import compose, plain_data  # imported here: the loader is not needed to find templates
+    from fg_config.parsing.loader import (  # imported here: the loader is not needed to find templates
+        compose,
+        plain_data,
+    )
 
     try:
         data = plain_data(compose(path.read_text(encoding="utf-8")))

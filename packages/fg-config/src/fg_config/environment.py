@@ -10,16 +10,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from fg_config.building.latent import config_view
 from fg_config.distributions import Resource, find_template, template_directories
 from fg_config.errors import ConfigError
 from fg_config.graph import Graph
-from fg_config.latent import config_view
-from fg_config.names import template_globals
-from fg_config.parse import parse_graph
-from fg_config.rendering import Render, TemplateUse
-from fg_config.source import TemplateSource
-from fg_config.sourcemap import RenderedText
-from fg_config.template_errors import doubtful_parts, located
+from fg_config.parsing.parse import parse_graph
+from fg_config.rendering.failures import doubtful_parts, located
+from fg_config.rendering.names import template_globals
+from fg_config.rendering.render import Render, TemplateUse
+from fg_config.rendering.source import TemplateSource
+from fg_config.rendering.sourcemap import RenderedText
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fg_config import generate_code
-from fg_config.export_python import to_source
+from fg_config.exporting.export_python import to_source
 from fg_models.import_lines import import_block
 from fg_models.source import source_templates_directory
 

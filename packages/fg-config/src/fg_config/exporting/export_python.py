@@ -11,13 +11,13 @@ from typing import Any, Final
 import jinja2
 from jinja2.sandbox import SandboxedEnvironment
 
-from fg_config.builder import run_meta_node
+from fg_config.building.builder import run_meta_node
+from fg_config.building.resolver import resolve_alias
 from fg_config.errors import TemplateError
-from fg_config.export_yaml import checked_policy
-from fg_config.python_encoder import Encoder, MetaRunner, SourceText
-from fg_config.python_symbols import DynamicImport
-from fg_config.python_text import Group, layout, quoted
-from fg_config.resolver import resolve_alias
+from fg_config.exporting.export_yaml import checked_policy
+from fg_config.exporting.python_encoder import Encoder, MetaRunner, SourceText
+from fg_config.exporting.python_symbols import DynamicImport
+from fg_config.exporting.python_text import Group, layout, quoted
 
 _TEMPLATE: Final = Path(__file__).with_name("code_template.jinja")
 

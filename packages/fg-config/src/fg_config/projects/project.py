@@ -8,18 +8,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fg_config.builder import build
-from fg_config.dynamic_args import DynamicArg, parse_dynamic_args
+from fg_config.building.builder import build
+from fg_config.building.latent import DotDict
+from fg_config.building.policy import ImportPolicy, current_policy
 from fg_config.environment import ConfigEnvironment, LoadedConfig
 from fg_config.errors import ConfigError, ProjectError
 from fg_config.graph import Graph
 from fg_config.hints import nearest
-from fg_config.latent import DotDict
-from fg_config.policy import ImportPolicy, current_policy
-from fg_config.project_meta import config_names, read_project_meta
-from fg_config.rendering import TemplateUse
-from fg_config.sourcemap import RenderedText
-from fg_config.workspace import find_project_dir
+from fg_config.projects.dynamic_args import DynamicArg, parse_dynamic_args
+from fg_config.projects.meta import config_names, read_project_meta
+from fg_config.projects.workspace import find_project_dir
+from fg_config.rendering.render import TemplateUse
+from fg_config.rendering.sourcemap import RenderedText
 
 __all__ = ["Project", "find_project_dir", "from_project", "list_configs", "read_project_meta"]
 

@@ -1,21 +1,19 @@
-"""What the inspecting verbs print: projects and their configs, the templates of a config, the outline of a graph."""
+"""What `ls` prints: projects and their configs."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fg_config.errors import ConfigError
-from fg_config.nodes import MISSING, Call, Value, Var
-from fg_config.project import Project
-from fg_config.project_meta import config_names, read_project_meta
-from fg_config.rendering import TemplateUse
+from fg_config.nodes import Call, Var
+from fg_config.projects.meta import config_names, read_project_meta
+from fg_config.projects.project import Project
+from fg_config.projects.workspace import find_project_dir
 from fg_config.tagged import tagged_content
-from fg_config.workspace import find_project_dir
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,96 +118,3 @@ def _entry_text(entry: ConfigEntry) -> str:
     if entry.error is not None:
         return f"    {config:<30} PARSE ERROR : {entry.error}"
     return f"    {config:<30} {entry.name or ''} : {entry.description or ''}".rstrip()
-
-
-# --- trefs --------------------------------------------------------------------------------------------------------
-
-
-def template_references(project: Project, form: str) -> str:
-    """The templates that rendering the config loaded, as `files`, `tree`, `dot` or `json`."""
-    used = project.templates_used
-    render: dict[str, Callable[[Sequence[TemplateUse]], str]] = {
-        "files": lambda rows: "\n".join(dict.fromkeys(file for _, file, _ in rows)),
-        "tree": _tree,
-        "dot": _dot,
-        "json": lambda rows: json.dumps(
-            [{"name": name, "file": file, "used_by": by} for name, file, by in rows], indent=2, ensure_ascii=False
-        ),
-    }
-    return render[form](used)
-
-
-def _tree(used: Sequence[TemplateUse]) -> str:
-    children: dict[str | None, list[str]] = {}
-    for name, _, by in used:
-        if name not in children.setdefault(by, []):
-            children[by].append(name)
-    lines: list[str] = []
-    shown: set[str] = set()
-
-    def show(name: str, depth: int) -> None:
-        again = name in shown and name in children
-        lines.append(f"{'    ' * depth}{name}{' (see above)' if again else ''}")
-        shown.add(name)
-        for child in () if again else children.get(name, ()):
-            show(child, depth + 1)
-
-    for root in children.get(None, ()):
-        show(root, 0)
-    return "\n".join(lines)
-
-
-def _dot(used: Sequence[TemplateUse]) -> str:
-    nodes = dict.fromkeys(name for name, _, _ in used)
-    edges = dict.fromkeys((by, name) for name, _, by in used if by is not None)
-    quoted = json.dumps
-    body = [
-        *(f"    {quoted(name)};" for name in nodes),
-        *(f"    {quoted(by)} -> {quoted(name)};" for by, name in edges),
-    ]
-    return "\n".join(["digraph templates {", "    node [shape=box];", *body, "}"])
-
-
-# --- graph --format repr ------------------------------------------------------------------------------------------
-
-
-def graph_outline(root: Value) -> str:
-    """One line per value: where it hangs, what it is, and for nodes the file and line that wrote it."""
-    return "\n".join(_outline(root, "", 0, set()))
-
-
-def _outline(value: Any, label: str, depth: int, seen: set[int]) -> Iterator[str]:
-    yield f"{'    ' * depth}{label}{_describe(value, again=id(value) in seen)}"
-    if id(value) in seen:
-        return
-    if isinstance(value, (Call, Var)):
-        seen.add(id(value))
-    for name, inner in _labelled(value):
-        yield from _outline(inner, f"{name}: ", depth + 1, seen)
-
-
-def _describe(value: Any, *, again: bool) -> str:
-    match value:
-        case Call():
-            name = f"@{value.name}" if value.name else ""
-            return f"!{value.kind}:{value.spec}{name}  ({'the same as above, ' if again else ''}{value.span})"
-        case Var():
-            return f"!var {value.name}  ({value.span})"
-        case dict() | list() | tuple() if value:
-            return f"{type(value).__name__} of {len(value)}"
-    return repr(value)
-
-
-def _labelled(value: Any) -> Iterator[tuple[str, Any]]:
-    match value:
-        case Call():
-            yield from ((f"[{index}]", item) for index, item in enumerate(value.args))
-            yield from value.kwargs.items()
-            extra = {"latent_args": value.latent_args, "submodule_searchpath": value.submodule_searchpath}
-            yield from ((name, item) for name, item in extra.items() if item is not None)
-        case Var() if value.default is not MISSING:
-            yield "default", value.default
-        case dict():
-            yield from ((str(key), item) for key, item in value.items())
-        case list() | tuple():
-            yield from ((f"[{index}]", item) for index, item in enumerate(value))

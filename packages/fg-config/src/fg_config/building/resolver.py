@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from fg_config import distributions
+from fg_config.building.file_modules import load_file
+from fg_config.building.helpers import HELPERS
+from fg_config.building.policy import ImportPolicy, current_policy
 from fg_config.errors import GraphError
-from fg_config.file_modules import load_file
-from fg_config.helpers import HELPERS
 from fg_config.hints import nearest
 from fg_config.nodes import Span
-from fg_config.policy import ImportPolicy, current_policy
 
 _CODE: Final = "FG0410"
 

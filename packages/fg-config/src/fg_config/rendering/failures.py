@@ -14,8 +14,8 @@ from jinja2.utils import Namespace, missing
 from fg_config.errors import ConfigError, TemplateError, TemplateWarning
 from fg_config.hints import nearest
 from fg_config.nodes import Span
-from fg_config.preprocess import swallowed_blocks
-from fg_config.rendering import CompiledTemplate, Render, UndefinedNameError
+from fg_config.rendering.preprocess import swallowed_blocks
+from fg_config.rendering.render import CompiledTemplate, Render, UndefinedNameError
 
 _TEMPLATE_FRAME: Final = re.compile(r"<template (\d+)>")
 

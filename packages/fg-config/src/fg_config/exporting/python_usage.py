@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from fg_config.errors import GraphError
-from fg_config.export_yaml import NamePolicy
+from fg_config.exporting.export_yaml import NamePolicy
 from fg_config.nodes import MISSING, Call, Var
 from fg_config.tagged import tagged_content
 

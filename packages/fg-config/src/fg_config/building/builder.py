@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from fg_config.building.policy import ImportPolicy, current_policy, in_force
+from fg_config.building.resolver import resolve
 from fg_config.errors import GraphError
 from fg_config.graph import Graph
 from fg_config.hints import nearest
 from fg_config.nodes import Call, Missing, Span, Value, Var
-from fg_config.policy import ImportPolicy, current_policy, in_force
-from fg_config.resolver import resolve
 
 _NO_CONTEXT: Final[Mapping[str, Any]] = {}
 

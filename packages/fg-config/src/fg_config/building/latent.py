@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fg_config.builder import Builder, Partial, build
+from fg_config.building.builder import Builder, Partial, build
 from fg_config.errors import UnknownTargetError
 from fg_config.graph import Graph
 from fg_config.nodes import Call, Value

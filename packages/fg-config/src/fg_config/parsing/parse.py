@@ -12,12 +12,12 @@ from typing import Any, Final
 
 import yaml
 
-from fg_config.arguments import split_arguments
 from fg_config.errors import GraphError, YamlError
 from fg_config.graph import Graph
 from fg_config.hints import nearest
-from fg_config.loader import MAP_TAG, MERGE_TAG, SEQUENCE_TAG, compose, scalar, span_of, yaml_error
 from fg_config.nodes import MISSING, Call, CallKind, Span, Value, Var
+from fg_config.parsing.arguments import split_arguments
+from fg_config.parsing.loader import MAP_TAG, MERGE_TAG, SEQUENCE_TAG, compose, scalar, span_of, yaml_error
 
 _CALLS: Final[Mapping[str, CallKind]] = {
     "call": "call",

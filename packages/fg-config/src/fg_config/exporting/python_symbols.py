@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from fg_config.errors import GraphError
+from fg_config.exporting.python_text import Namespace, is_dotted_name
 from fg_config.nodes import Call
-from fg_config.python_text import Namespace, is_dotted_name
 
 HELPERS: Final = frozenset({"items", "keys", "values", "getitem", "call", "named_list", "named_tuple", "named_dict"})
 

@@ -14,7 +14,7 @@ from yaml.constructor import SafeConstructor
 
 from fg_config.errors import YamlError
 from fg_config.nodes import Span
-from fg_config.sourcemap import RenderedText
+from fg_config.rendering.sourcemap import RenderedText
 
 _TAG: Final = "tag:yaml.org,2002:"
 _constructor = SafeConstructor()

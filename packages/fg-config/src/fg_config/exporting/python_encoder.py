@@ -21,11 +21,22 @@ from itertools import groupby
 from typing import Any, Final, cast
 
 from fg_config.errors import GraphError
-from fg_config.export_yaml import NamePolicy
+from fg_config.exporting.export_yaml import NamePolicy
+from fg_config.exporting.python_symbols import HELPERS, Symbols
+from fg_config.exporting.python_text import (
+    Doc,
+    Group,
+    Namespace,
+    call,
+    flat,
+    is_name,
+    layout,
+    parenthesised,
+    snake_case,
+    string,
+)
+from fg_config.exporting.python_usage import MetaRunner, Usage
 from fg_config.nodes import Call, Value, Var
-from fg_config.python_symbols import HELPERS, Symbols
-from fg_config.python_text import Doc, Group, Namespace, call, flat, is_name, layout, parenthesised, snake_case, string
-from fg_config.python_usage import MetaRunner, Usage
 from fg_config.tagged import tagged_content
 
 _METHODS: Final = ("items", "keys", "values")

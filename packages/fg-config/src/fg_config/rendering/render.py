@@ -18,11 +18,12 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from fg_config.errors import ConfigError, TemplateError, TemplateWarning
 from fg_config.hints import nearest
-from fg_config.names import to_yaml_text
 from fg_config.nodes import Span
-from fg_config.preprocess import preprocess
-from fg_config.source import TemplateSource, read_source
-from fg_config.sourcemap import (
+from fg_config.rendering.facts import TemplateFacts, facts_of
+from fg_config.rendering.names import to_yaml_text
+from fg_config.rendering.preprocess import preprocess
+from fg_config.rendering.source import TemplateSource, read_source
+from fg_config.rendering.sourcemap import (
     PLANE_SIZE,
     UNMARKED_FILTER,
     RenderedText,
@@ -32,7 +33,6 @@ from fg_config.sourcemap import (
     trim_marked,
     unmarked,
 )
-from fg_config.template_facts import TemplateFacts, facts_of
 
 _CACHE_LIMIT: Final = 1024
 

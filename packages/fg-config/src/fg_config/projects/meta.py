@@ -14,8 +14,8 @@ from fg_config.errors import ProjectError
 from fg_config.graph import Graph
 from fg_config.hints import nearest
 from fg_config.paths import config_dir
+from fg_config.projects.workspace import META, WORKSPACE, find_workspace_dir
 from fg_config.tagged import is_plain, tagged_content
-from fg_config.workspace import META, WORKSPACE, find_workspace_dir
 
 logger = logging.getLogger(__name__)
 _KEYS: Final = ("searchdir", "config_prefix", "default_config", "name", "description", "system_path")

@@ -1,0 +1,43 @@
+"""The verbs that work on configs; each has a module here with `configure(parser)` and `run(args)`.
+
+Only `construct` builds; `code` runs `!meta` nodes, whose result is source. All others, and `code` of a target without
+such a node, neither import nor call anything a config names.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, Final
+
+from fg_config.command_line import add_dynamic_arguments, add_project_options
+
+VERBS: dict[str, str] = {
+    "ls": "list the configs of a project",
+    "pp": "print a config after templates, before YAML is read",
+    "targets": "list what a config can build",
+    "graph": "print the node graph of a config",
+    "code": "print a target as Python source",
+    "trefs": "list the templates a config is made of",
+    "construct": "build a target and print it",
+}
+
+_DYNAMIC: Final = frozenset({"pp", "graph", "code", "construct"})  # verbs that take the flags a config declares
+
+
+def configure(verb: str, parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
+    """Add the flags of `verb`; `argv` selects the config whose dynamic arguments become flags."""
+    add_project_options(parser)
+    _module(verb).configure(parser)
+    if verb in _DYNAMIC:
+        add_dynamic_arguments(parser, argv)
+
+
+def run(verb: str, args: argparse.Namespace) -> int:
+    """Run `verb` and return the exit code."""
+    return _module(verb).run(args)
+
+
+def _module(verb: str) -> Any:
+    return import_module(f"{__name__}.{verb}")

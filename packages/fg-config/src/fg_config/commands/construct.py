@@ -1,0 +1,22 @@
+"""`construct`: build a target and print it."""
+
+from __future__ import annotations
+
+import argparse
+import pprint
+
+from fg_config.command_line import selected_project
+from fg_config.commands.output import add_output, add_target, emit
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the verb."""
+    add_output(parser)
+    add_target(parser)
+    parser.add_argument("--call", action="store_true", help="call the built object and print the result")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the object, or with `--call` what it returns."""
+    built = selected_project(args)(args.target)
+    return emit(pprint.pformat(built() if args.call else built, sort_dicts=False), args)

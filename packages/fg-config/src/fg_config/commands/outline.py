@@ -1,0 +1,50 @@
+"""What `graph --format repr` prints: one line per value of the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fg_config.nodes import MISSING, Call, Value, Var
+
+
+def graph_outline(root: Value) -> str:
+    """One line per value: where it hangs, what it is, and for nodes the file and line that wrote it."""
+    return "\n".join(_outline(root, "", 0, set()))
+
+
+def _outline(value: Any, label: str, depth: int, seen: set[int]) -> Iterator[str]:
+    yield f"{'    ' * depth}{label}{_describe(value, again=id(value) in seen)}"
+    if id(value) in seen:
+        return
+    if isinstance(value, (Call, Var)):
+        seen.add(id(value))
+    for name, inner in _labelled(value):
+        yield from _outline(inner, f"{name}: ", depth + 1, seen)
+
+
+def _describe(value: Any, *, again: bool) -> str:
+    match value:
+        case Call():
+            name = f"@{value.name}" if value.name else ""
+            return f"!{value.kind}:{value.spec}{name}  ({'the same as above, ' if again else ''}{value.span})"
+        case Var():
+            return f"!var {value.name}  ({value.span})"
+        case dict() | list() | tuple() if value:
+            return f"{type(value).__name__} of {len(value)}"
+    return repr(value)
+
+
+def _labelled(value: Any) -> Iterator[tuple[str, Any]]:
+    match value:
+        case Call():
+            yield from ((f"[{index}]", item) for index, item in enumerate(value.args))
+            yield from value.kwargs.items()
+            extra = {"latent_args": value.latent_args, "submodule_searchpath": value.submodule_searchpath}
+            yield from ((name, item) for name, item in extra.items() if item is not None)
+        case Var() if value.default is not MISSING:
+            yield "default", value.default
+        case dict():
+            yield from ((str(key), item) for key, item in value.items())
+        case list() | tuple():
+            yield from ((f"[{index}]", item) for index, item in enumerate(value))

@@ -1,0 +1,1 @@
+"""From graph back to text: YAML that reads back equal, and Python source."""

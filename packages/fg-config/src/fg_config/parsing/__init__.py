@@ -1,0 +1,1 @@
+"""From text to graph: YAML nodes, tags, merges and the arguments of calls."""
