@@ -29,10 +29,11 @@ _said: set[str] = set()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedConfig:
-    """A config as text and as graph."""
+    """A config as text and as graph. `render` knows the templates behind the text; None for text given as such."""
 
     graph: Graph
     pp_config: RenderedText
+    render: Render | None = None
     warnings: tuple[ConfigError, ...] = ()
     templates_used: tuple[TemplateUse, ...] = ()
 
@@ -118,6 +119,7 @@ class ConfigEnvironment:
         return LoadedConfig(
             graph=parse_graph(text, directory=directory),
             pp_config=text,
+            render=render,
             warnings=tuple(render.warnings),
             templates_used=tuple(render.uses()),
         )

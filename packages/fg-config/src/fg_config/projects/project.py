@@ -18,7 +18,7 @@ from fg_config.hints import nearest
 from fg_config.projects.dynamic_args import DynamicArg, parse_dynamic_args
 from fg_config.projects.meta import config_names, read_project_meta
 from fg_config.projects.workspace import find_project_dir
-from fg_config.rendering.render import TemplateUse
+from fg_config.rendering.render import Render, TemplateUse
 from fg_config.rendering.sourcemap import RenderedText
 
 __all__ = ["Project", "find_project_dir", "from_project", "list_configs", "read_project_meta"]
@@ -80,6 +80,13 @@ class Project:
     def warnings(self) -> list[ConfigError]:
         """Findings that do not stop a config from working, such as a block that overrides nothing."""
         return list(self._loaded.warnings)
+
+    @property
+    def render(self) -> Render:
+        """The finished render: its templates with what their syntax says, and who asked for whom."""
+        render = self._loaded.render
+        assert render is not None
+        return render
 
     @property
     def templates_used(self) -> list[TemplateUse]:

@@ -1,9 +1,14 @@
-"""What a template's syntax tree says about it: its parents, its blocks, and text that can never be rendered."""
+"""What a template's syntax tree says about it: parents, blocks, names that are read and set, text never rendered.
+
+This is the index behind warnings, `explain` and `check`. It is plain data: lines count from 1 within the template, and
+names are dotted as written (`ns.max_steps`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from jinja2 import nodes
 
@@ -18,18 +23,75 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BlockFact:
+    """A block: its first and last line, the block around it, and whether it keeps what its parent says."""
+
+    name: str
+    line: int
+    end_line: int
+    outer: str | None
+    required: bool
+    calls_super: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefaultFact:
+    """`name | default(value)`; `constant` tells whether the value is written out, `value` is it then."""
+
+    name: str
+    constant: bool
+    value: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpressionFact:
+    """An expression whose value becomes text: the names it reads and the defaults it falls back to."""
+
+    line: int
+    names: tuple[str, ...]
+    defaults: tuple[DefaultFact, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetFact:
+    """`-- set target = …`: what is set, and what the value is computed from."""
+
+    line: int
+    target: str
+    names: tuple[str, ...]
+    defaults: tuple[DefaultFact, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TemplateFacts:
-    """Lines count from 1 within the template."""
+    """All facts of one template. `names_read` holds every name with the lines that read it."""
 
     references: tuple[Reference, ...]
-    outer_blocks: tuple[tuple[str, int], ...]
-    all_blocks: frozenset[str]
+    blocks: tuple[BlockFact, ...]
+    expressions: tuple[ExpressionFact, ...]
+    sets: tuple[SetFact, ...]
+    names_read: tuple[tuple[str, int], ...]
     stray_text: tuple[int, ...]
 
     @property
     def is_child(self) -> bool:
         """Whether the template extends another."""
         return any(reference.kind == "extends" for reference in self.references)
+
+    @property
+    def outer_blocks(self) -> tuple[BlockFact, ...]:
+        """The blocks that stand in no other block."""
+        return tuple(block for block in self.blocks if block.outer is None)
+
+    @property
+    def block_names(self) -> frozenset[str]:
+        """The names of all blocks."""
+        return frozenset(block.name for block in self.blocks)
+
+    def block_at(self, line: int) -> BlockFact | None:
+        """The innermost block around `line`."""
+        around = [block for block in self.blocks if block.line <= line <= block.end_line]
+        return max(around, key=lambda block: (block.line, -block.end_line), default=None)
 
     def line_of(self, target: str) -> int:
         """The line of the statement that names `target`, else of one whose target is computed, else 1."""
@@ -40,27 +102,140 @@ class TemplateFacts:
 
 def facts_of(template: nodes.Template) -> TemplateFacts:
     """Collect the facts of an unmarked syntax tree."""
-    blocks = list(template.find_all(nodes.Block))
     return TemplateFacts(
         references=tuple(_references(template)),
-        outer_blocks=tuple((node.name, node.lineno) for node in template.body if isinstance(node, nodes.Block)),
-        all_blocks=frozenset(block.name for block in blocks),
+        blocks=tuple(_blocks(template, None)),
+        expressions=tuple(_expressions(template)),
+        sets=tuple(_sets(template)),
+        names_read=tuple(dict.fromkeys(_reads(template))),
         stray_text=tuple(_stray_text(template)),
     )
 
 
-def _references(template: nodes.Template) -> list[Reference]:
-    found = []
+# --- templates and blocks -----------------------------------------------------------------------------------------
+
+
+def _references(template: nodes.Template) -> Iterator[Reference]:
     for node in template.find_all((nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport)):
         kind = "extends" if isinstance(node, nodes.Extends) else "include"
-        for name in _names(node.template):
-            found.append(Reference(kind=kind, target=name, line=node.lineno))
-    return found
+        for name in _constants(node.template):
+            yield Reference(kind=kind, target=name, line=node.lineno)
 
 
-def _names(expression: nodes.Expr) -> list[str | None]:
+def _constants(expression: nodes.Expr) -> list[str | None]:
     items = expression.items if isinstance(expression, (nodes.List, nodes.Tuple)) else [expression]
     return [item.value if isinstance(item, nodes.Const) and isinstance(item.value, str) else None for item in items]
+
+
+def _blocks(node: nodes.Node, outer: str | None) -> Iterator[BlockFact]:
+    for child in node.iter_child_nodes():
+        if not isinstance(child, nodes.Block):
+            yield from _blocks(child, outer)
+            continue
+        yield BlockFact(
+            name=child.name,
+            line=child.lineno,
+            end_line=_last_line(child),
+            outer=outer,
+            required=child.required,
+            calls_super=_calls_super(child),
+        )
+        yield from _blocks(child, child.name)
+
+
+def _last_line(node: nodes.Node) -> int:
+    """Jinja2 keeps no end of a block; text knows how many lines it spans."""
+    last = node.lineno
+    for inner in node.find_all((nodes.Expr, nodes.Stmt)):
+        newlines = inner.data.count("\n") if isinstance(inner, nodes.TemplateData) else 0
+        last = max(last, inner.lineno + newlines)
+    return last
+
+
+def _calls_super(node: nodes.Node) -> bool:
+    """Whether `super()` is called here; inside an inner block it means that block's parent."""
+    return any(
+        not isinstance(child, nodes.Block)
+        and (
+            (isinstance(child, nodes.Call) and isinstance(child.node, nodes.Name) and child.node.name == "super")
+            or _calls_super(child)
+        )
+        for child in node.iter_child_nodes()
+    )
+
+
+# --- names --------------------------------------------------------------------------------------------------------
+
+
+def _expressions(template: nodes.Template) -> Iterator[ExpressionFact]:
+    for output in template.find_all(nodes.Output):
+        for item in output.nodes:
+            if not isinstance(item, (nodes.TemplateData, nodes.Const)):
+                yield ExpressionFact(line=item.lineno, names=_names_in(item), defaults=_defaults_in(item))
+
+
+def _sets(template: nodes.Template) -> Iterator[SetFact]:
+    for node in template.find_all((nodes.Assign, nodes.AssignBlock)):
+        value = node.node if isinstance(node, nodes.Assign) else nodes.Template(node.body)
+        targets = node.target.items if isinstance(node.target, nodes.Tuple) else [node.target]
+        for target in targets:
+            yield SetFact(
+                line=node.lineno, target=_dotted(target) or "", names=_names_in(value), defaults=_defaults_in(value)
+            )
+
+
+def _reads(template: nodes.Template) -> Iterator[tuple[str, int]]:
+    for node, name in _named(template):
+        yield name, node.lineno
+
+
+def _names_in(node: nodes.Node) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for _, name in _named(node)))
+
+
+def _named(node: nodes.Node) -> Iterator[tuple[nodes.Node, str]]:
+    """Every name that is read, as far as it is dotted: `ns.lr`, not also `ns`."""
+    name = _dotted(node)
+    if name is not None:
+        if not isinstance(node, nodes.NSRef) and getattr(node, "ctx", "load") == "load":
+            yield node, name
+        return
+    for child in node.iter_child_nodes():
+        yield from _named(child)
+
+
+def _dotted(node: nodes.Node) -> str | None:
+    match node:
+        case nodes.Name():
+            return node.name
+        case nodes.NSRef():
+            return f"{node.name}.{node.attr}"
+        case nodes.Getattr():
+            holder = _dotted(node.node)
+            return holder and f"{holder}.{node.attr}"
+    return None
+
+
+def _defaults_in(node: nodes.Node) -> tuple[DefaultFact, ...]:
+    inner = [node, *node.find_all(nodes.Filter)]
+    return tuple(_default(found) for found in inner if isinstance(found, nodes.Filter) and _is_default(found))
+
+
+def _is_default(node: nodes.Filter) -> bool:
+    falls_back = node.name in ("default", "d") or (node.name == "toyaml" and bool(node.args))
+    return falls_back and node.node is not None and _dotted(node.node) is not None
+
+
+def _default(node: nodes.Filter) -> DefaultFact:
+    assert node.node is not None
+    try:
+        value = node.args[0].as_const() if node.args else ""
+    except nodes.Impossible:
+        return DefaultFact(name=_dotted(node.node) or "", constant=False, value=None)
+    return DefaultFact(name=_dotted(node.node) or "", constant=True, value=value)
+
+
+# --- text ---------------------------------------------------------------------------------------------------------
 
 
 def _stray_text(template: nodes.Template) -> list[int]:

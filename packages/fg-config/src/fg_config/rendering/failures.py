@@ -104,20 +104,13 @@ def _cycle(render: Render) -> TemplateError | None:
     for first in render.loaded.values():
         chain = [first]
         while True:
-            parent = _extended(render, chain[-1])
+            parent = render.parent_of(chain[-1])
             if parent is None:
                 break
             if parent in chain:
                 chain = [*chain[chain.index(parent) :], parent]
                 return _cycle_error(render, chain)
             chain.append(parent)
-    return None
-
-
-def _extended(render: Render, template: CompiledTemplate) -> CompiledTemplate | None:
-    for name, asker in render.requests:
-        if asker == template.number and name in {reference.target for reference in template.facts.references}:
-            return render.loaded[render.by_name[name]]
     return None
 
 
@@ -155,10 +148,10 @@ def doubtful_parts(render: Render) -> Iterator[ConfigError]:
             message = "text outside of blocks is never rendered, because this template extends another"
             yield _warning(render, template, line, message, "FG0206", "move it into a block")
         known = _inherited_blocks(render, template)
-        for name, line in template.facts.outer_blocks:
-            if name not in known:
-                message = f"block {name!r} overrides nothing: no parent template has it"
-                yield _warning(render, template, line, message, "FG0207", nearest(name, known, "blocks"))
+        for block in template.facts.outer_blocks:
+            if block.name not in known:
+                message = f"block {block.name!r} overrides nothing: no parent template has it"
+                yield _warning(render, template, block.line, message, "FG0207", nearest(block.name, known, "blocks"))
 
 
 def _warning(
@@ -181,6 +174,6 @@ def _inherited_blocks(render: Render, template: CompiledTemplate) -> set[str]:
             parent = render.loaded[render.by_name[name]]
             if parent.number not in seen:
                 seen.add(parent.number)
-                blocks |= parent.facts.all_blocks
+                blocks |= parent.facts.block_names
                 todo.append(parent)
     return blocks

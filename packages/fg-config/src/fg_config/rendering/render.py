@@ -213,6 +213,20 @@ class Render:
         via = self._via_request(template.source.name)
         return Span(file=template.source.file, line=line, label=template.source.label, via=via)
 
+    def template_at(self, span: Span) -> CompiledTemplate | None:
+        """The loaded template that `span` lies in."""
+        same = (each for each in self.loaded.values() if each.source.file == span.file)
+        return next((each for each in same if each.source.label == span.label), None)
+
+    def parent_of(self, template: CompiledTemplate) -> CompiledTemplate | None:
+        """The template that `template` extends, as far as it was loaded."""
+        extended = {each.target for each in template.facts.references if each.kind == "extends"}
+        asked = [name for name, asker in self.requests if asker == template.number and name in self.by_name]
+        named = [name for name in asked if name in extended]
+        included = {each.target for each in template.facts.references if each.kind == "include"}
+        computed = [name for name in asked if name not in included] if None in extended else []
+        return next((self.loaded[self.by_name[name]] for name in [*named, *computed]), None)
+
     def _via_request(self, name: str) -> tuple[Span, ...]:
         """Who asked for `name`, who asked for that one, and so on."""
         chain: list[Span] = []
