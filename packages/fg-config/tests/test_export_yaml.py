@@ -105,6 +105,7 @@ def test_the_policy_says_which_nodes_get_a_name(policy, anchors):
         "!list []",
         "just text",
         "a: &shared [1, {b: 2}]\nc: *shared\nd: [[], [[1]], {}]\n",
+        "t: !tuple [&a !list [1], *a]\n",
         "a: !var &v\n    name: x\n    default: &n !factory:object []\nb: *n\n",
     ],
 )

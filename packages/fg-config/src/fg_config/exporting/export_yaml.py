@@ -77,6 +77,9 @@ class _SharedValues:
         return found
 
     def _visit(self, value: Value) -> None:
+        if isinstance(value, tuple):  # the content of one `!tuple`, which is what can be shared
+            for child in value:
+                self._visit(child)
         if not isinstance(value, (Call, Var, list, dict)):
             return
         self.visits[id(value)] += 1

@@ -1,0 +1,1 @@
+"""Coverage-guided fuzzing of the config language (`hatch run fuzz`)."""
