@@ -10,6 +10,7 @@ from typing import Any
 from fg_config.errors import GraphError, UnknownTargetError
 from fg_config.hints import nearest
 from fg_config.nodes import Call, Missing, Span, Value, Var
+from fg_config.steps import path_text, steps_of
 from fg_config.tagged import tagged_content
 
 
@@ -18,12 +19,14 @@ class Graph:
     """What a config means. Immutable; what is built from it lives in the build.
 
     `spans` maps (identity of a container or call, key) to the place of the entry. `directory` is what relative file
-    names in import specs are relative to.
+    names in import specs are relative to. `item_keys` has the keys that the items of a `!dlist` were written with,
+    by the identity of the list.
     """
 
     root: Value
     spans: Mapping[tuple[int, Any], Span] = field(default_factory=dict, repr=False, kw_only=True)
     directory: Path | None = field(default=None, kw_only=True)
+    item_keys: Mapping[int, Sequence[Any]] = field(default_factory=dict, repr=False, kw_only=True)
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -39,31 +42,38 @@ class Graph:
     def at(self, path: str | Sequence[str | int]) -> Value:
         """The value at a path such as `trainer_args.lr`, `callbacks.0` or `("a.b", 0)`.
 
-        Steps are mapping keys, indices, keywords and positions of calls; tagged containers are looked through.
+        Steps are mapping keys, indices (or the keys of a `!dlist`), keywords and positions of calls; tagged containers
+        are looked through. A step with dots in it is quoted: `groups."a.b".lr`.
         Raises `GraphError` naming the step that does not exist.
         """
         value = self.root
-        for step in _steps(path):
-            _, value = self._step(value, step, path)
+        for step in steps_of(path):
+            _, value = self.step(value, step, path)
         return value
 
     def span(self, path: str | Sequence[str | int]) -> Span | None:
         """Where the value at `path` was written; None when the graph was not parsed from text."""
         value, span = self.root, None
-        for step in _steps(path):
-            place, value = self._step(value, step, path)
+        for step in steps_of(path):
+            place, value = self.step(value, step, path)
             span = self.spans.get(place)
         return value.span if span is None and isinstance(value, (Call, Var)) else span
 
-    def _step(self, value: Value, step: str | int, path: str | Sequence[str | int]) -> tuple[tuple[int, Any], Value]:
+    def step(self, value: Value, step: str | int, path: str | Sequence[str | int]) -> tuple[tuple[int, Any], Value]:
+        """One step of `path` from `value`: where the entry is held (identity of its holder, key), and the entry.
+
+        Raises `GraphError`.
+        """
         content = tagged_content(value)
         holder = value if content is None else content
-        entries = _entries(holder)
-        for key in (step, _as_index(step)):
-            if key is not None and key in entries:
-                return (id(holder), key), entries[key]
-        text = path if isinstance(path, str) else ".".join(map(str, _steps(path)))
-        help = nearest(str(step), map(str, entries), "names")
+        inside = entries(holder)
+        item_keys = self.item_keys.get(id(holder), ())
+        by_key = item_keys.index(step) if step in item_keys else None
+        for key in (step, _as_index(step), by_key):
+            if key is not None and key in inside:
+                return (id(holder), key), inside[key]
+        text = path if isinstance(path, str) else path_text(path)
+        help = nearest(str(step), map(str, item_keys or inside), "names")
         raise GraphError(f"no {str(step)!r} in {text!r}", code="FG0403", help=help)
 
     def to_json(self) -> Any:
@@ -71,17 +81,12 @@ class Graph:
         return _Encoder().encode(self.root)
 
 
-def _steps(path: str | Sequence[str | int]) -> list[str | int]:
-    if isinstance(path, str):
-        return list(path.split(".")) if path else []
-    return list(path)
-
-
 def _as_index(step: str | int) -> int | None:
     return int(step) if isinstance(step, str) and step.isdecimal() else None
 
 
-def _entries(value: Value) -> dict[Any, Value]:
+def entries(value: Value) -> dict[Any, Value]:
+    """What a container or node holds: items by key or index, arguments by position or keyword; nothing for scalars."""
     if isinstance(value, dict):
         return value
     if isinstance(value, (list, tuple)):

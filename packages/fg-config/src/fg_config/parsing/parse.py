@@ -47,7 +47,7 @@ def parse_graph(text: str, *, directory: Path | None = None) -> Graph:
     if node is not None and type(root) is dict:
         _check_root_keys(parser, node, root)
         root = _without_hidden(parser, root)
-    return Graph(root, spans=parser.spans, directory=directory)
+    return Graph(root, spans=parser.spans, directory=directory, item_keys=parser.item_keys)
 
 
 def _check_root_keys(parser: _Parser, node: yaml.Node, root: Mapping[Any, Value]) -> None:
@@ -70,6 +70,7 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self.text = text
         self.spans: dict[tuple[int, Any], Span] = {}
+        self.item_keys: dict[int, list[Any]] = {}
         self._values: dict[int, Value] = {}
         self._pairs: dict[int, list[tuple[yaml.Node, yaml.Node]]] = {}
         self._open: set[int] = set()
@@ -211,6 +212,7 @@ class _Parser:
         """The values of a `!dlist` without those deleted by `~`."""
         kept = [(key, value) for key, value in content.items() if value is not None]
         items = [value for _, value in kept]
+        self.item_keys[id(items)] = [key for key, _ in kept]
         self.spans.update({(id(items), index): self.spans[id(content), key] for index, (key, _) in enumerate(kept)})
         return items
 
