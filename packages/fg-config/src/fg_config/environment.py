@@ -124,13 +124,17 @@ class ConfigEnvironment:
             templates_used=tuple(render.uses()),
         )
 
-    def _render(self, first: TemplateSource | str, variables: Mapping[str, Any]) -> tuple[RenderedText, Render]:
-        render = Render(
+    def new_render(self, variables: Mapping[str, Any]) -> Render:
+        """A render that has not begun; `Render.run` does it, and what it loaded can be read also when that fails."""
+        return Render(
             find_file=self.find_template,
             in_memory=self._in_memory,
             all_names=self.template_names,
             variables={**template_globals(self.now), **self.global_vars, **variables},
         )
+
+    def _render(self, first: TemplateSource | str, variables: Mapping[str, Any]) -> tuple[RenderedText, Render]:
+        render = self.new_render(variables)
         with located(render):
             text = render.run(first)
         render.warnings += doubtful_parts(render)

@@ -12,7 +12,7 @@ ConfigError                      base; carries a code, a span, a snippet and a h
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from fg_config.nodes import Span
 
@@ -45,16 +45,38 @@ class ConfigError(Exception):
         self.help = help
 
     def __str__(self) -> str:
-        lines = [f"{self.severity}[{self.code}]: {self.message}"]
-        if self.span is not None:
-            lines.append(f"  --> {self.span}")
-        if self.snippet:
-            lines.append(f"   |  {self.snippet.strip()}")
-        if self.span is not None:
-            lines += [f"  via {step}" for step in self.span.via]
-        if self.help:
-            lines.append(f"  help: {self.help}")
-        return "\n".join(lines)
+        return report(self)
+
+
+class Reportable(Protocol):
+    """What a report is made from: an error, or a finding of `check`."""
+
+    @property
+    def severity(self) -> str: ...
+    @property
+    def code(self) -> str: ...
+    @property
+    def message(self) -> str: ...
+    @property
+    def span(self) -> Span | None: ...
+    @property
+    def snippet(self) -> str | None: ...
+    @property
+    def help(self) -> str | None: ...
+
+
+def report(found: Reportable) -> str:
+    """Code and message, file:line with the source line, the chain that led there, and what to do."""
+    lines = [f"{found.severity}[{found.code}]: {found.message}"]
+    if found.span is not None:
+        lines.append(f"  --> {found.span}")
+    if found.snippet:
+        lines.append(f"   |  {found.snippet.strip()}")
+    if found.span is not None:
+        lines += [f"  via {step}" for step in found.span.via]
+    if found.help:
+        lines.append(f"  help: {found.help}")
+    return "\n".join(lines)
 
 
 class TemplateError(ConfigError):
