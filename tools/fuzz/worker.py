@@ -1,4 +1,4 @@
-"""The process that fuzzes: `python -m tools.fuzz.worker CORPUS [libFuzzer options]`. `python -m tools.fuzz` starts it."""
+"""The process that fuzzes (`python -m tools.fuzz.worker CORPUS [libFuzzer options]`), started by `python -m tools.fuzz`."""
 
 from __future__ import annotations
 
