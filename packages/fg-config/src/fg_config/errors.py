@@ -26,7 +26,7 @@ class ConfigError(Exception):
 
     exit_code: ClassVar[int] = 2
     default_code: ClassVar[str] = "FG0000"
-    severity: ClassVar[str] = "error"
+    severity: str = "error"
 
     def __init__(
         self,
