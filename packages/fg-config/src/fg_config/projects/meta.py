@@ -13,6 +13,7 @@ from fg_config.environment import ConfigEnvironment
 from fg_config.errors import ProjectError
 from fg_config.graph import Graph
 from fg_config.hints import nearest
+from fg_config.nodes import Span
 from fg_config.paths import config_dir
 from fg_config.projects.workspace import META, WORKSPACE, find_workspace_dir
 from fg_config.tagged import is_plain, tagged_content
@@ -23,7 +24,10 @@ _KEYS: Final = ("searchdir", "config_prefix", "default_config", "name", "descrip
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectMeta:
-    """A project record. `searchdir` and `system_path` are absolute; `extra` holds the keys nobody reads."""
+    """A project record, read from `files`. Paths are absolute; `extra` holds the keys nobody reads.
+
+    `places` says where each key was written.
+    """
 
     project_dir: Path
     workspace_root: Path
@@ -34,6 +38,8 @@ class ProjectMeta:
     description: str | None = None
     system_path: Path | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+    places: Mapping[str, Span] = field(default_factory=dict)
 
     @property
     def search_path(self) -> list[Path]:
@@ -53,35 +59,40 @@ def read_project_meta(project_dir: str | os.PathLike[str]) -> ProjectMeta:
     if not (directory / META).is_file():
         raise ProjectError(f"{directory} is no project: it has no {META}", code="FG0602")
     bare = ProjectMeta(project_dir=directory, workspace_root=find_workspace_dir(directory), searchdir=(directory,))
-    graph = ConfigEnvironment(bare.search_path, bare.variables).load(META).graph
-    record = _record(graph, directory)
-    defaults = _with_default_config(record, directory)
-    return ProjectMeta(project_dir=directory, workspace_root=bare.workspace_root, **defaults)
+    loaded = ConfigEnvironment(bare.search_path, bare.variables).load(META)
+    record = _with_default_config(_record(loaded.graph, directory), directory)
+    files = tuple(dict.fromkeys(Path(use.file) for use in loaded.templates_used))
+    return ProjectMeta(project_dir=directory, workspace_root=bare.workspace_root, files=files, **record)
 
 
 def _record(graph: Graph, directory: Path) -> dict[str, Any]:
-    root = tagged_content(graph.root) if tagged_content(graph.root) is not None else graph.root
+    content = tagged_content(graph.root)
+    root = ({} if graph.root is None else graph.root) if content is None else content
     if not isinstance(root, dict) or not is_plain(root):
-        raise ProjectError(f"{directory / META} must be a mapping of plain values", code="FG0603")
+        help = "write `key: value` lines; a project without any is an empty file"
+        message = f"{META} must be a mapping of plain values"
+        raise ProjectError(message, code="FG0603", span=Span(file=str(directory / META), line=1), help=help)
     extra = {key: value for key, value in root.items() if key not in _KEYS}
     for key in extra:
         logger.warning("%s: nobody reads the key %r; %s", graph.span(key) or directory / META, key, nearest(key, _KEYS))
     record: dict[str, Any] = {key: root[key] for key in _KEYS if root.get(key) is not None}
     for key, value in record.items():
         if key != "searchdir" and not isinstance(value, str):
-            raise ProjectError(f"{key!r} must be a string, not {value!r}", code="FG0603", span=graph.span(key))
+            message, help = f"{key!r} must be a string, not {value!r}", "put it in quotes if it is meant as text"
+            raise ProjectError(message, code="FG0603", span=graph.span(key), help=help)
     record["searchdir"] = _directories(graph, record.get("searchdir", ["templates"]), directory)
     if "system_path" in record:
         record["system_path"] = _absolute(directory, record["system_path"])
-    return {**record, "extra": extra}
+    places = {key: span for key in root if (span := graph.span((key,)))}
+    return {**record, "extra": extra, "places": places}
 
 
 def _directories(graph: Graph, value: Any, directory: Path) -> tuple[Path, ...]:
     content = tagged_content(value)
     items = [value] if isinstance(value, str) else value if content is None else content
     if not isinstance(items, (list, tuple)) or not all(isinstance(item, str) for item in items):
-        message = f"'searchdir' must be a list of directories, not {value!r}"
-        raise ProjectError(message, code="FG0603", span=graph.span("searchdir"))
+        message, help = f"'searchdir' must be a list of directories, not {value!r}", "write `searchdir: [ templates ]`"
+        raise ProjectError(message, code="FG0603", span=graph.span("searchdir"), help=help)
     return tuple(dict.fromkeys(_absolute(directory, item) for item in items))
 
 

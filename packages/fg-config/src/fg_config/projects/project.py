@@ -138,13 +138,16 @@ class Project:
         chosen = name or self.meta.default_config
         if not chosen:
             places = ", ".join(str(path / self.meta.config_prefix) for path in self.meta.searchdir)
-            raise ProjectError(f"{self.meta.project_dir} has no configs", code="FG0604", help=f"looked in: {places}")
+            span = self.meta.places.get("config_prefix") or self.meta.places.get("searchdir")
+            message, help = f"{self.meta.project_dir} has no configs", f"looked for *.yaml in {places}"
+            raise ProjectError(message, code="FG0604", span=span, help=help)
         known = config_names(self.meta.searchdir, self.meta.config_prefix)
         if chosen in known or self._is_template(chosen):
             return chosen
         origin = "" if name else " (default_config of meta.yaml)"
+        span = None if name else self.meta.places.get("default_config")
         message = f"no config {chosen!r}{origin} in {self.meta.project_dir}"
-        raise ProjectError(message, code="FG0604", help=nearest(chosen, known, "configs"))
+        raise ProjectError(message, code="FG0604", span=span, help=nearest(chosen, known, "configs"))
 
     def _is_template(self, name: str) -> bool:
         environment = ConfigEnvironment(self.meta.search_path)
