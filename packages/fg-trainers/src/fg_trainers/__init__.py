@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from fg_trainers.callbacks.tensorboard import ResumableSummaryWriter, TBLogger
     from fg_trainers.callbacks.text_generation import TextgenCallback
     from fg_trainers.data.collate import DataCollatorForCausalLM
+    from fg_trainers.data.mapped_rows import MappedRows
     from fg_trainers.data.text_dataset import text_dataset
     from fg_trainers.data.tokenize import TokenizeText
     from fg_trainers.errors import TrainerError
     from fg_trainers.interfaces import LossSum, ParallelStrategy, SampleSource, TokenLoss
+    from fg_trainers.optimizer_groups import make_grouped_optimizer
     from fg_trainers.schedules import CosineLRScheduler, WSDScheduler
     from fg_trainers.state import TrainerControl, TrainerState, TrainOutput
     from fg_trainers.strategies.single import SingleDevice
@@ -36,6 +38,7 @@ _MODULES = {
     "InfoCallback": "callbacks.info",
     "JsonLogger": "callbacks.json_logger",
     "LossSum": "interfaces",
+    "MappedRows": "data.mapped_rows",
     "ParallelStrategy": "interfaces",
     "ProgressCallback": "callbacks.progress",
     "ResumableSummaryWriter": "callbacks.tensorboard",
@@ -54,6 +57,7 @@ _MODULES = {
     "TrainingArguments": "arguments",
     "TrainingScript": "training_script",
     "WSDScheduler": "schedules",
+    "make_grouped_optimizer": "optimizer_groups",
     "text_dataset": "data.text_dataset",
 }
 
@@ -65,6 +69,7 @@ __all__ = [
     "InfoCallback",
     "JsonLogger",
     "LossSum",
+    "MappedRows",
     "ParallelStrategy",
     "ProgressCallback",
     "ResumableSummaryWriter",
@@ -84,6 +89,7 @@ __all__ = [
     "TrainingScript",
     "WSDScheduler",
     "__version__",
+    "make_grouped_optimizer",
     "text_dataset",
 ]
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from fg_data_server import ArrowSource, Order, RowSource, SampleStream, TextSource
+from fg_data_server import ArrowSource, Order, RowBatch, RowSource, SampleStream, TextSource
+from fg_trainers.data.mapped_rows import MappedRows
 from fg_trainers.data.tokenize import TokenizeText
 
 
@@ -20,6 +22,7 @@ def text_dataset(
     shuffle_seed: int | None = 0,
     add_bos: bool = True,
     add_eos: bool = True,
+    map_function: Callable[[RowBatch], Sequence[str]] | None = None,
 ) -> SampleStream:
     """Documents, tokenized, shuffled and packed.
 
@@ -30,12 +33,15 @@ def text_dataset(
         sequence_length: tokens of a sample.
         packing: how documents share a sample; None gives each its own and cuts it off at `sequence_length`.
         shuffle_seed: seed of the order of rows; None keeps the order of the file.
+        map_function: makes the text of each row, instead of the column `feature`; see `MappedRows`.
 
     Raises:
         fg_data_server.DataError: the file is missing, empty or of an unknown kind.
         DatasetError: the column or a special token is missing.
     """
     source, column = _open(Path(rows), feature) if isinstance(rows, (str, Path)) else (rows, feature)
+    if map_function is not None:
+        source, column = MappedRows(source, map_function), "text"
     algo: Literal["feistel-v1", "sequential"] = "sequential" if shuffle_seed is None else "feistel-v1"
     tokenize = TokenizeText(tokenizer, column, add_bos=add_bos, add_eos=add_eos)
     return SampleStream(
