@@ -9,7 +9,7 @@ from typing import Any
 
 from fg_config.errors import GraphError, UnknownTargetError
 from fg_config.hints import nearest
-from fg_config.nodes import Call, Missing, Span, Value, Var
+from fg_config.nodes import Call, Layer, Missing, Span, Value, Var
 from fg_config.steps import path_text, steps_of
 from fg_config.tagged import tagged_content
 
@@ -18,7 +18,8 @@ from fg_config.tagged import tagged_content
 class Graph:
     """What a config means. Immutable; what is built from it lives in the build.
 
-    `spans` maps (identity of a container or call, key) to the place of the entry. `directory` is what relative file
+    `spans` maps (identity of a container or call, key) to the place of the entry, and `layers` to all its writes,
+    oldest first, where there is more to tell than one place. `directory` is what relative file
     names in import specs are relative to. `item_keys` has the keys that the items of a `!dlist` were written with,
     by the identity of the list.
     """
@@ -27,6 +28,7 @@ class Graph:
     spans: Mapping[tuple[int, Any], Span] = field(default_factory=dict, repr=False, kw_only=True)
     directory: Path | None = field(default=None, kw_only=True)
     item_keys: Mapping[int, Sequence[Any]] = field(default_factory=dict, repr=False, kw_only=True)
+    layers: Mapping[tuple[int, Any], tuple[Layer, ...]] = field(default_factory=dict, repr=False, kw_only=True)
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -59,6 +61,16 @@ class Graph:
             span = self.spans.get(place)
         return value.span if span is None and isinstance(value, (Call, Var)) else span
 
+    def origins(self, path: str | Sequence[str | int]) -> tuple[Layer, ...]:
+        """Every write of the value at `path`, newest first; empty when the graph was not parsed from text."""
+        value, place = self.root, None
+        for step in steps_of(path):
+            place, value = self.step(value, step, path)
+        if place is not None and place in self.layers:
+            return self.layers[place][::-1]
+        span = self.span(path)
+        return () if span is None else (Layer(value=value, span=span),)
+
     def step(self, value: Value, step: str | int, path: str | Sequence[str | int]) -> tuple[tuple[int, Any], Value]:
         """One step of `path` from `value`: where the entry is held (identity of its holder, key), and the entry.
 
@@ -73,8 +85,14 @@ class Graph:
             if key is not None and key in inside:
                 return (id(holder), key), inside[key]
         text = path if isinstance(path, str) else path_text(path)
-        help = nearest(str(step), map(str, item_keys or inside), "names")
-        raise GraphError(f"no {str(step)!r} in {text!r}", code="FG0403", help=help)
+        raise GraphError(f"no {str(step)!r} in {text!r}", code="FG0403", help=self._missing(holder, step, inside))
+
+    def _missing(self, holder: Value, step: str | int, inside: Mapping[Any, Value]) -> str | None:
+        """What to say about a step that does not exist; an item of a `!dlist` may have been there once."""
+        deleted = self.layers.get((id(holder), step))
+        if deleted is not None:
+            return f"`~` deletes it at {deleted[-1].span}"
+        return nearest(str(step), map(str, self.item_keys.get(id(holder), ()) or inside), "names")
 
     def to_json(self) -> Any:
         """The graph as JSON values: containers and nodes are numbered in pre-order, a second visit is a reference."""

@@ -40,6 +40,20 @@ class Span:
         return f"{place} (in sub-template {self.label})" if self.label else place
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One write of an entry: its value, the place of the value, and how it came there.
+
+    An `explicit` entry stands in the mapping or call itself; a `merge` came through the `<<` at `merged_at`; an
+    `override` was given from outside, after the text was read.
+    """
+
+    value: Value
+    span: Span
+    how: Literal["explicit", "merge", "override"] = "explicit"
+    merged_at: Span | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Call:
     """A node that names a callable and its arguments. Equality is identity: sharing is part of the meaning.

@@ -8,16 +8,19 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import yaml
 
 from fg_config.errors import GraphError, YamlError
 from fg_config.graph import Graph
 from fg_config.hints import nearest
-from fg_config.nodes import MISSING, Call, CallKind, Span, Value, Var
+from fg_config.nodes import MISSING, Call, CallKind, Layer, Span, Value, Var
 from fg_config.parsing.arguments import split_arguments
 from fg_config.parsing.loader import MAP_TAG, MERGE_TAG, SEQUENCE_TAG, compose, scalar, span_of, yaml_error
+
+_Pair: TypeAlias = tuple[yaml.Node, yaml.Node]
+_Merged: TypeAlias = tuple[yaml.Node, yaml.Node, Span]
 
 _CALLS: Final[Mapping[str, CallKind]] = {
     "call": "call",
@@ -47,7 +50,7 @@ def parse_graph(text: str, *, directory: Path | None = None) -> Graph:
     if node is not None and type(root) is dict:
         _check_root_keys(parser, node, root)
         root = _without_hidden(parser, root)
-    return Graph(root, spans=parser.spans, directory=directory, item_keys=parser.item_keys)
+    return Graph(root, spans=parser.spans, layers=parser.layers, item_keys=parser.item_keys, directory=directory)
 
 
 def _check_root_keys(parser: _Parser, node: yaml.Node, root: Mapping[Any, Value]) -> None:
@@ -62,7 +65,9 @@ def _check_root_keys(parser: _Parser, node: yaml.Node, root: Mapping[Any, Value]
 def _without_hidden(parser: _Parser, root: dict[Any, Value]) -> dict[Any, Value]:
     """Targets are what does not begin with a dot (`.define: &x …` declares without exposing)."""
     targets = {key: value for key, value in root.items() if not key.startswith(".")}
-    parser.spans.update({(id(targets), key): parser.spans[id(root), key] for key in targets})
+    for key in targets:
+        parser.copy_place(root, key, targets, key)
+    parser.forget(root)
     return targets
 
 
@@ -71,8 +76,9 @@ class _Parser:
         self.text = text
         self.spans: dict[tuple[int, Any], Span] = {}
         self.item_keys: dict[int, list[Any]] = {}
+        self.layers: dict[tuple[int, Any], tuple[Layer, ...]] = {}
         self._values: dict[int, Value] = {}
-        self._pairs: dict[int, list[tuple[yaml.Node, yaml.Node]]] = {}
+        self._merges: dict[int, list[_Merged]] = {}
         self._open: set[int] = set()
         self._names: dict[str, Call] = {}
 
@@ -84,7 +90,7 @@ class _Parser:
         if id(node) in self._values:
             return self._values[id(node)]
         if id(node) in self._open:
-            raise GraphError("an alias leads back to the node that holds it", span=span_of(node, self.text))
+            raise self._cycle(node)
         self._open.add(id(node))
         self._values[id(node)] = value = self._fresh(node)
         self._open.discard(id(node))
@@ -112,11 +118,42 @@ class _Parser:
     def mapping(self, node: yaml.MappingNode) -> dict[Any, Value]:
         """A new dict: merged entries first; of a repeated key the last value, at the first place."""
         result: dict[Any, Value] = {}
-        for key_node, value_node in self._flat(node):
-            key = self._key(key_node)
-            result[key] = self.value(value_node)
-            self.spans[id(result), key] = span_of(value_node, self.text)
+        for key_node, value_node, merge in self._merged(node):
+            self._write(result, key_node, value_node, merge)
+        for key_node, value_node in node.value:
+            if key_node.tag != MERGE_TAG:
+                self._write(result, key_node, value_node, None)
         return result
+
+    def _write(self, result: dict[Any, Value], key_node: yaml.Node, value_node: yaml.Node, merge: Span | None) -> None:
+        """Set an entry. What it replaces is remembered as a layer, and so is a merge; most entries need neither."""
+        key, value = self._key(key_node), self.value(value_node)
+        place, span = (id(result), key), span_of(value_node, self.text)
+        if merge is not None or key in result:
+            how = "explicit" if merge is None else "merge"
+            self._remember(place, result, Layer(value=value, span=span, how=how, merged_at=merge))
+        result[key] = value
+        self.spans[place] = span
+
+    def _remember(self, place: tuple[int, Any], result: Mapping[Any, Value], layer: Layer) -> None:
+        earlier = self.layers.get(place, ())
+        if not earlier and place[1] in result:
+            earlier = (Layer(value=result[place[1]], span=self.spans[place]),)
+        self.layers[place] = (*earlier, layer)
+
+    def copy_place(self, source: Any, source_key: Any, to: Any, key: Any) -> None:
+        """Place and layers of an entry are also those of an entry of another holder."""
+        place = id(source), source_key
+        if place in self.spans:
+            self.spans[id(to), key] = self.spans[place]
+        if place in self.layers:
+            self.layers[id(to), key] = self.layers[place]
+
+    def forget(self, source: Any) -> None:
+        """Drop the places of a container that vanishes: another object can have its identity then."""
+        for key in source if isinstance(source, dict) else range(len(source)):
+            self.spans.pop((id(source), key), None)
+            self.layers.pop((id(source), key), None)
 
     def _key(self, node: yaml.Node) -> Hashable:
         key = self.value(node)
@@ -126,24 +163,36 @@ class _Parser:
             raise self.error(f"a {type(key).__name__} cannot be a key", node, "FG0303")
         return key
 
-    def _flat(self, node: yaml.MappingNode) -> list[tuple[yaml.Node, yaml.Node]]:
-        """Pairs of the mapping with its merges resolved."""
-        if id(node) not in self._pairs:
-            if any(key.tag == MERGE_TAG for key, _ in node.value):
-                self._pairs[id(node)] = []  # a merge that leads back here adds nothing twice
-                merged = [pair for key, value in node.value if key.tag == MERGE_TAG for pair in self._merged(value)]
-                self._pairs[id(node)] = merged + [pair for pair in node.value if pair[0].tag != MERGE_TAG]
-            else:
-                self._pairs[id(node)] = node.value
-        return self._pairs[id(node)]
+    def _merged(self, node: yaml.MappingNode) -> list[_Merged]:
+        """The entries that the merges of the mapping bring, each with the place of the `<<`."""
+        if id(node) not in self._merges:
+            self._merges[id(node)] = [
+                (inner_key, inner_value, span_of(key, self.text))
+                for key, value in node.value
+                if key.tag == MERGE_TAG
+                for inner_key, inner_value in self._merge_source(value)
+            ]
+        return self._merges[id(node)]
 
-    def _merged(self, node: yaml.Node) -> list[tuple[yaml.Node, yaml.Node]]:
+    def _merge_source(self, node: yaml.Node) -> list[_Pair]:
         if isinstance(node, yaml.MappingNode):
             return self._flat(node)
         if isinstance(node, yaml.SequenceNode) and all(isinstance(item, yaml.MappingNode) for item in node.value):
             # The first mapping listed wins, and of repeated keys the last is kept.
             return [pair for item in reversed(node.value) for pair in self._flat(item)]
         raise self.error("'<<' merges a mapping or a list of mappings", node, "FG0304")
+
+    def _flat(self, node: yaml.MappingNode) -> list[_Pair]:
+        """All entries of a mapping that is merged, those of its own merges first."""
+        if id(node) in self._open:
+            raise self._cycle(node)
+        self._open.add(id(node))
+        merged: list[_Pair] = [(key, value) for key, value, _ in self._merged(node)]
+        self._open.discard(id(node))
+        return merged + [pair for pair in node.value if pair[0].tag != MERGE_TAG]
+
+    def _cycle(self, node: yaml.Node) -> GraphError:
+        return GraphError("an alias leads back to the node that holds it", span=span_of(node, self.text))
 
     # --- tags ------------------------------------------------------------------------------------------------------
 
@@ -189,8 +238,8 @@ class _Parser:
             submodule_searchpath=arguments.submodule_searchpath,
         )
         for key, (container, place) in arguments.origins.items():
-            if (id(container), place) in self.spans:
-                self.spans[id(call), key] = self.spans[id(container), place]
+            self.copy_place(container, place, call, key)
+        self.forget(content or ())
         return self._named(call, node)
 
     def _container(self, node: yaml.Node, word: str, name: str | None) -> Call:
@@ -204,8 +253,10 @@ class _Parser:
         inner = self._listed(content) if word == "dlist" else tuple(content) if word == "tuple" else content
         call = Call(kind="call", spec=f"named_{kind}", name=name, span=span_of(node, self.text), args=(inner,))
         if word == "tuple":
-            entries = [(index, self.spans.get((id(content), index))) for index in range(len(content))]
-            self.spans.update({(id(inner), index): span for index, span in entries if span})
+            for index in range(len(content)):
+                self.copy_place(content, index, inner, index)
+        if inner is not content:
+            self.forget(content)
         return self._named(call, node)
 
     def _listed(self, content: Any) -> list[Value]:
@@ -213,7 +264,11 @@ class _Parser:
         kept = [(key, value) for key, value in content.items() if value is not None]
         items = [value for _, value in kept]
         self.item_keys[id(items)] = [key for key, _ in kept]
-        self.spans.update({(id(items), index): self.spans[id(content), key] for index, (key, _) in enumerate(kept)})
+        for index, (key, _) in enumerate(kept):
+            self.copy_place(content, key, items, index)
+        for key in (key for key, value in content.items() if value is None and isinstance(key, str)):
+            place = (id(content), key)
+            self.layers[id(items), key] = self.layers.get(place, (Layer(value=None, span=self.spans[place]),))
         return items
 
     def _named(self, call: Call, node: yaml.Node) -> Call:
