@@ -2,12 +2,15 @@
 
 import subprocess
 import sys
+import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 from fg_config import ConfigEnvironment, ProjectError, build, distributions
 from fg_config.building.resolver import resolve_alias
+from fg_config.entry_points import entry_points
 from fg_config.parsing.parse import parse_graph
 
 
@@ -108,3 +111,31 @@ def test_reading_a_config_imports_nothing_it_names(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.returncode) == ("('a',)\n", 0), done.stderr
+
+
+@pytest.mark.parametrize("group", [distributions.TEMPLATES, distributions.ALIASES, "console_scripts", "pytest11"])
+def test_entry_points_are_those_of_the_standard_library(install, group):
+    install("fgtest_one")
+    known = [(point.dist.name, point.value) for point in metadata.entry_points(group=group) if point.dist]
+    assert sorted(entry_points(group)) == sorted(known)
+    assert known
+
+
+def test_entry_points_of_an_archive_are_found(install, tmp_path, monkeypatch):
+    archive = tmp_path / "fgtest_zip.zip"
+    with zipfile.ZipFile(archive, "w") as stream:
+        stream.writestr("fgtest_zip-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: fgtest-zip\nVersion: 1.0\n")
+        stream.writestr("fgtest_zip-1.0.dist-info/entry_points.txt", "[forgather.templates]\nz = fgtest_zip:t\n")
+    monkeypatch.syspath_prepend(archive)
+    assert ("fgtest-zip", "fgtest_zip:t") in entry_points(distributions.TEMPLATES)
+
+
+def test_of_a_distribution_that_is_installed_twice_the_first_counts(install, tmp_path, monkeypatch):
+    install("fgtest_one", entry="fgtest_one:far")
+    near = tmp_path / "near" / "fgtest_one-2.0.dist-info"
+    near.mkdir(parents=True)
+    (near / "METADATA").write_text("Metadata-Version: 2.1\nName: fgtest_one\nVersion: 2.0\n")
+    (near / "entry_points.txt").write_text("[other]\nx = y:z\n[forgather.templates]\n# why\nx = fgtest_one:near\n")
+    monkeypatch.syspath_prepend(near.parent)
+    found = [point.value for point in entry_points(distributions.TEMPLATES) if point.distribution == "fgtest_one"]
+    assert found == ["fgtest_one:near"]

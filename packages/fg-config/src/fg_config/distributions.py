@@ -7,18 +7,24 @@ run its code.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from fg_config.entry_points import entry_points
 from fg_config.errors import ConfigError, ProjectError
 
 TEMPLATES: Final = "forgather.templates"
 ALIASES: Final = "forgather.aliases"
-_OWN: Final = {TEMPLATES: "fg_config:templates", ALIASES: "fg_config:aliases.yaml"}
+SCAFFOLDS: Final = "forgather.scaffolds"
+_OWN: Final = {
+    TEMPLATES: "fg_config:templates",
+    ALIASES: "fg_config:aliases.yaml",
+    SCAFFOLDS: "fg_config:scaffold/projects",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +37,7 @@ class Resource:
 
 def resources(group: str) -> list[Resource]:
     """The existing resources of `group`, ordered by distribution name. Ours need no metadata to be found."""
-    from importlib import metadata  # imported here: 15 ms that a config with its own templates does not need
-
-    owners = {_OWN[group]: "fg-config"}
-    for point in metadata.entry_points(group=group):
-        owners[point.value] = point.dist.name if point.dist else point.name
+    owners = {_OWN[group]: "fg-config"} | {point.value: point.distribution for point in entry_points(group)}
     located = (_locate(owner, value) for owner, value in sorted((owner, value) for value, owner in owners.items()))
     return [resource for resource in located if resource is not None]
 
@@ -47,12 +49,20 @@ def _locate(distribution: str, value: str) -> Resource | None:
             f"distribution {distribution!r} declares {value!r}",
             help="an entry point of this group is 'top_level_package:relative/path'",
         )
-    spec = find_spec(package)
-    for place in (spec.submodule_search_locations or ()) if spec else ():
+    for place in _locations(package):
         path = Path(place) / relative
         if path.exists():
             return Resource(distribution=distribution, path=path)
     return None  # the distribution ships none, or is half uninstalled
+
+
+def _locations(package: str) -> Iterator[str]:
+    """The directories of a top-level package, as the finders of the interpreter know them; nothing is imported."""
+    for finder in sys.meta_path:  # what `importlib.util.find_spec` does, without importing it
+        spec = finder.find_spec(package, None)
+        if spec is not None:
+            yield from spec.submodule_search_locations or ()
+            return
 
 
 @cache

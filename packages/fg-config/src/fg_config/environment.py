@@ -10,7 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from fg_config.building.latent import config_view
 from fg_config.distributions import Resource, find_template, template_directories
 from fg_config.errors import ConfigError
 from fg_config.graph import Graph
@@ -40,6 +39,8 @@ class LoadedConfig:
     @property
     def config(self) -> Any:
         """The root: a mapping with attribute access whose nodes can be called to build them."""
+        from fg_config.building.latent import config_view  # imported here: looking at a config builds nothing
+
         return config_view(self.graph)
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fg_config.environment import ConfigEnvironment
 from fg_config.errors import ConfigError
 from fg_config.nodes import Call, Var
-from fg_config.projects.meta import config_names, read_project_meta
-from fg_config.projects.project import Project
+from fg_config.projects.meta import ProjectMeta, config_names, read_project_meta
 from fg_config.projects.workspace import find_project_dir
 from fg_config.tagged import tagged_content
 
@@ -75,13 +75,16 @@ def list_project(path: Path) -> ProjectListing:
     except ConfigError as error:
         return ProjectListing(path=path, error=_reason(error))
     names = config_names(record.searchdir, record.config_prefix)
-    entries = tuple(_entry(path, name, default=name == record.default_config) for name in names)
+    entries = tuple(_entry(record, name) for name in names)
     return ProjectListing(path=path, name=record.name, description=record.description, configs=entries)
 
 
-def _entry(path: Path, config: str, *, default: bool) -> ConfigEntry:
+def _entry(record: ProjectMeta, config: str) -> ConfigEntry:
+    default = config == record.default_config
+    environment = ConfigEnvironment(record.search_path, record.variables)
+    name = f"{record.config_prefix}/{config}"
     try:
-        meta = Project(config, path).graph.target("meta")
+        meta = environment.load_config(name, variables={}, directory=record.project_dir).graph.target("meta")
         meta = tagged_content(meta) or meta
     except ConfigError as error:
         return ConfigEntry(config=config, default=default, error=_reason(error))

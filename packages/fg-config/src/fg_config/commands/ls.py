@@ -20,11 +20,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the listings; exit code 1 when a project or config cannot be read."""
     from fg_config.commands.listing import find_projects, list_project, listing_text
-    from fg_config.projects.project import list_configs
 
     places = [Path(place) for place in args.projects or [args.project_dir]]
     projects = list(find_projects(places, recursive=args.recursive))
     if args.names:
+        from fg_config.projects.project import list_configs
+
         print("\n".join(name for project in projects for name in list_configs(project)))
         return 0
     listings = [list_project(project) for project in projects]

@@ -6,11 +6,8 @@ import os
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fg_config.building.builder import build
-from fg_config.building.latent import DotDict
-from fg_config.building.policy import ImportPolicy, current_policy
 from fg_config.environment import ConfigEnvironment, LoadedConfig
 from fg_config.errors import ConfigError, ProjectError
 from fg_config.graph import Graph
@@ -20,6 +17,9 @@ from fg_config.projects.meta import config_names, read_project_meta
 from fg_config.projects.workspace import find_project_dir
 from fg_config.rendering.render import Render, TemplateUse
 from fg_config.rendering.sourcemap import RenderedText
+
+if TYPE_CHECKING:
+    from fg_config.building.policy import ImportPolicy
 
 __all__ = ["Project", "find_project_dir", "from_project", "list_configs", "read_project_meta"]
 
@@ -115,6 +115,8 @@ class Project:
         flat = [str(name) for name in names]
         if asdict:
             known = [name for name in flat if name in self.graph.targets]
+            from fg_config.building.latent import DotDict  # imported here: looking at a config builds nothing
+
             return DotDict(self._build(known, context))
         built = self._build(flat, context)
         return built[flat[0]] if len(flat) == 1 else tuple(built[name] for name in flat)
@@ -123,6 +125,9 @@ class Project:
         return f"Project({self.config_name!r}, {str(self.project_dir)!r})"
 
     def _build(self, names: list[str], context: Mapping[str, Any]) -> dict[str, Any]:
+        from fg_config.building.builder import build
+        from fg_config.building.policy import current_policy
+
         values = {"pp_config": self.pp_config, **context}
         return build(self.graph, names, context=values, policy=self.policy or current_policy())
 
@@ -141,9 +146,9 @@ class Project:
             span = self.meta.places.get("config_prefix") or self.meta.places.get("searchdir")
             message, help = f"{self.meta.project_dir} has no configs", f"looked for *.yaml in {places}"
             raise ProjectError(message, code="FG0604", span=span, help=help)
-        known = config_names(self.meta.searchdir, self.meta.config_prefix)
-        if chosen in known or self._is_template(chosen):
+        if self._is_template(chosen):
             return chosen
+        known = config_names(self.meta.searchdir, self.meta.config_prefix)
         origin = "" if name else " (default_config of meta.yaml)"
         span = None if name else self.meta.places.get("default_config")
         message = f"no config {chosen!r}{origin} in {self.meta.project_dir}"
