@@ -72,10 +72,13 @@ def test_other_types_are_errors_that_name_the_place(text, word):
 @pytest.mark.parametrize(
     ("text", "line", "word"),
     [
-        ("a: 1\nb: [1\nc: 2\n", 3, "flow sequence"),
-        ("a: &x 1\nb: &x 2\n", 2, "duplicate anchor"),
-        ("a: 1\nb: *nowhere\n", 2, "undefined alias"),
-        ("a: 1\n---\nb: 2\n", 2, "single document"),
+        ("a: 1\nb: [1\nc: 2\n", 2, "'[' is never closed"),
+        ("a: 1\nb: [1 2: 3: 4]\n", 2, "expected ',' or ']'"),
+        ("a: &x 1\nb: &x 2\n", 2, "anchor 'x' is defined twice"),
+        ("a: 1\nb: *nowhere\n", 2, "no anchor 'nowhere'"),
+        ("a: 1\n---\nb: 2\n", 2, "second document"),
+        ("a: 'x\n\ny: 1\n", 1, "quotation mark"),
+        ("a: @x\n", 1, "'@' cannot begin"),
         ("{x: !call:dict}", 1, "tag"),
     ],
 )
@@ -84,9 +87,8 @@ def test_syntax_errors_name_the_line(text, line, word):
     assert (error.span.line, word in error.message) == (line, True)
 
 
-def test_what_is_never_closed_is_named_where_it_begins():
-    assert failure("a: 1\nb: [1\nc: 2\n").help == "a flow sequence begins at <text>:2:4: b: [1"
-    assert failure("a: 'x\n\ny: 1\n").help == "a quoted scalar begins at <text>:1:4: a: 'x"
+def test_what_is_never_closed_also_says_where_that_was_noticed():
+    assert failure("a: 1\nb: [1\nc: 2\n").help == "add ']'; noticed at <text>:3:2: c: 2"
 
 
 def test_too_deep_nesting_is_an_error_of_the_config():

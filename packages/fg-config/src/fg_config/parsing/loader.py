@@ -40,23 +40,25 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 def span_of(node: yaml.Node, text: str) -> Span:
     """The place of a YAML node in the templates that `text` was rendered from."""
-    return _span(node.start_mark, text)
+    return span_at(node.start_mark, text)
 
 
-def _span(mark: Any, text: str) -> Span:
+def span_at(mark: Any, text: str) -> Span:
+    """The place of a mark of the parser."""
     if isinstance(text, RenderedText):
         return text.span(mark.line, mark.column)
     return Span(file="<text>", line=mark.line + 1, column=mark.column + 1)
 
 
-def _snippet(text: str, line: int) -> str:
+def line_text(text: str, line: int) -> str:
+    """Line `line` of `text`, from 0; empty behind its end."""
     lines = text.split("\n")
     return lines[line] if line < len(lines) else ""
 
 
 def yaml_error(message: str, node: yaml.Node, text: str, *, code: str = "FG0301", help: str | None = None) -> YamlError:
     """A `YamlError` at the place of `node`."""
-    snippet = _snippet(text, node.start_mark.line)
+    snippet = line_text(text, node.start_mark.line)
     return YamlError(message, code=code, span=span_of(node, text), snippet=snippet, help=help)
 
 
@@ -66,40 +68,13 @@ def compose(text: str) -> yaml.Node | None:
     try:
         return loader.get_single_node()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        problem = ": ".join(part for part in (error.context, error.problem) if part)
-        if mark is None:
-            raise YamlError(f"YAML syntax: {problem}") from error
-        raise YamlError(
-            f"YAML syntax: {problem}",
-            span=_span(mark, text),
-            snippet=_snippet(text, mark.line),
-            help=_syntax_help(error) or _beginning(error, text),
-        ) from error
+        from fg_config.parsing.syntax_errors import syntax_error  # imported here: most texts have none
+
+        raise syntax_error(error, text) from error
     except yaml.YAMLError as error:  # a character that YAML does not allow carries no mark
         raise YamlError(f"YAML syntax: {error}") from error
     finally:
         loader.dispose()
-
-
-def _syntax_help(error: yaml.MarkedYAMLError) -> str | None:
-    problem = error.problem or ""
-    if "duplicate anchor" in problem:
-        return "an anchor is defined once; override the block that holds it instead of anchoring again"
-    if "undefined alias" in problem:
-        return "the anchor must stand before the alias; was its block overridden without it?"
-    if "scanning a tag" in (error.context or ""):
-        return "a tag ends at a blank: write `!call:dict []` with a blank before a bracket or brace"
-    return None
-
-
-def _beginning(error: yaml.MarkedYAMLError, text: str) -> str | None:
-    """Where something that was never closed begins: the parser only notices far behind it."""
-    begin, noticed = error.context_mark, error.problem_mark
-    if begin is None or noticed is None or begin.line == noticed.line:
-        return None
-    what = (error.context or "").removeprefix("while parsing ").removeprefix("while scanning ")
-    return f"{what} begins at {_span(begin, text)}: {_snippet(text, begin.line).strip()}"
 
 
 def scalar(node: yaml.ScalarNode, text: str) -> bool | int | float | str | None:

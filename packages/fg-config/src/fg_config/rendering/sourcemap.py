@@ -9,7 +9,7 @@ rather than on the text keeps whitespace control, raw blocks and tags that span 
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -142,6 +142,13 @@ class SourceMap:
             return self.describe(*self.places[0]) if self.places else None
         return self.describe(*self.places[index])
 
+    def spans_in(self, line: int) -> list[Span]:
+        """Every template line that a rendered line (from 0) was made from, in the order of the text."""
+        end = self.line_starts[line + 1] if line + 1 < len(self.line_starts) else None
+        first = bisect_left(self.offsets, self.line_starts[line])
+        last = len(self.offsets) if end is None else bisect_left(self.offsets, end)
+        return [self.describe(*place) for place in self.places[first:last]]
+
 
 def extract(marked: str, describe: Callable[[int, int], Span]) -> tuple[str, SourceMap]:
     """Take the marks out of a rendered text."""
@@ -167,8 +174,22 @@ class RenderedText(str):
 
     def span(self, line: int, column: int = 0) -> Span:
         """The place a rendered line came from (line and column from 0); without a map, the place in this text."""
-        found = self.source_map.span(line, column) if self.source_map else None
+        found = self.source_map.span(line, self._behind_indentation(line, column)) if self.source_map else None
         return found or Span(file="<rendered text>", line=line + 1, column=column + 1)
+
+    def spans_in(self, line: int) -> list[Span]:
+        """Every template line that a rendered line (from 0) was made from; none without a map."""
+        return self.source_map.spans_in(line) if self.source_map else []
+
+    def _behind_indentation(self, line: int, column: int) -> int:
+        """Indentation carries no mark: what is said of it is said of the text behind it."""
+        assert self.source_map is not None
+        starts = self.source_map.line_starts
+        place = starts[line] + column if line < len(starts) else len(self)
+        while place < len(self) and self[place] in " \t":
+            place += 1
+            column += 1
+        return column
 
     def with_line_numbers(self) -> str:
         """The text with a line number before each line."""

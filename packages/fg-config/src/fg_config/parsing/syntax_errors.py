@@ -1,0 +1,107 @@
+"""What a YAML parser says about a text, in terms of what its author can mend.
+
+The parser reports where it noticed something; what is wrong is often where that began.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+import yaml
+
+from fg_config.errors import YamlError
+from fg_config.hints import nearest
+from fg_config.parsing.loader import line_text, span_at
+from fg_config.rendering.sourcemap import RenderedText
+
+_ANCHOR: Final = re.compile(r"(?:^|[\s\[{,])&([^\s\[\]{},]+)")
+_NAME: Final = re.compile(r"[&*]([^\s\[\]{},]+)")
+_CLOSING: Final = {"flow sequence": ("[", "]", "list"), "flow mapping": ("{", "}", "mapping")}
+
+
+def syntax_error(error: yaml.MarkedYAMLError, text: str) -> YamlError:
+    """The error that the author of the templates behind `text` reads."""
+    mark = error.problem_mark or error.context_mark
+    if mark is None:
+        return YamlError(f"YAML syntax: {error.problem or error.context}")
+    for message, place, help in _diagnoses(error, mark, text):
+        return YamlError(
+            f"YAML syntax: {message}", span=span_at(place, text), snippet=line_text(text, place.line), help=help
+        )
+    problem = ": ".join(part for part in (error.context, error.problem) if part)
+    return YamlError(
+        f"YAML syntax: {problem}",
+        span=span_at(mark, text),
+        snippet=line_text(text, mark.line),
+        help=_beginning(error, text),
+    )
+
+
+def _diagnoses(error: yaml.MarkedYAMLError, mark: Any, text: str) -> Iterator[tuple[str, Any, str | None]]:
+    """Message, mark and help; the first that fits is the best."""
+    context, problem = error.context or "", error.problem or ""
+    begin = error.context_mark or mark
+    line = line_text(text, mark.line)
+    if "duplicate anchor" in f"{context} {problem}":
+        help = f"the first is at {span_at(begin, text)}; override the block that holds it instead of anchoring again"
+        yield f"the anchor {_name_at(mark, text)!r} is defined twice", mark, help
+    if "undefined alias" in problem:
+        near = nearest(_name_at(mark, text), _ANCHOR.findall("\n".join(text.split("\n")[: mark.line + 1])), "anchors")
+        help = near or "the anchor must stand before the alias; was its block overridden without it?"
+        yield f"no anchor {_name_at(mark, text)!r} stands before this alias", mark, help
+    if "simple key" in context:
+        yield "this line has no `key: value`", begin, "put a colon and a blank behind the key, or quote the text"
+    if "quoted scalar" in context:
+        yield "the quotation mark is never closed", begin, f"close it; noticed at {span_at(mark, text)}"
+    if "scanning a tag" in context:
+        help = "a tag ends at a blank: write `!call:dict []` with a blank before a bracket or brace"
+        yield f"the tag does not end: {problem}", mark, help
+    if "\t" in line[: mark.column + 1] and not line[: mark.column + 1].strip():
+        yield "a tab indents this line", mark, "indent with blanks"
+    if "cannot start any token" in problem:
+        yield f"{line[mark.column : mark.column + 1]!r} cannot begin a value", mark, "put the value in quotes"
+    if "mapping values are not allowed" in problem:
+        yield "a second `: ` in one line", mark, _glued(text, mark.line) or "quote text that holds a colon and a blank"
+    yield from _unclosed(context, begin, mark, text)
+    if "block mapping" in context or "block collection" in context or "block sequence" in context:
+        what = "list" if "sequence" in context or "collection" in context else "mapping"
+        help = f"it begins at {span_at(begin, text)}; all its entries stand at the same indentation"
+        yield f"this line does not continue the {what} it stands in", mark, help
+    if "expected a single document" in context:
+        yield "a second document begins here", mark, "a config is one document: remove the line `---`"
+
+
+def _unclosed(context: str, begin: Any, mark: Any, text: str) -> Iterator[tuple[str, Any, str]]:
+    for kind, (opening, closing, what) in _CLOSING.items():
+        if kind not in context:
+            continue
+        if begin.line == mark.line:
+            yield f"expected ',' or {closing!r}", mark, f"the entries of a {what} are separated by commas"
+        else:
+            place = f"{span_at(mark, text)}: {line_text(text, mark.line).strip()}"
+            yield f"{opening!r} is never closed", begin, f"add {closing!r}; noticed at {place}"
+
+
+def _name_at(mark: Any, text: str) -> str:
+    line = line_text(text, mark.line)
+    found = _NAME.match(line, mark.column) or _NAME.search(line)
+    return found[1] if found else ""
+
+
+def _glued(text: str, line: int) -> str | None:
+    """A rendered line that several template lines made: an include has no newline at its end."""
+    places = text.spans_in(line) if isinstance(text, RenderedText) else []
+    if len({(place.file, place.line) for place in places}) < 2:
+        return None
+    first, *_, last = places
+    return f"{first} and {last} ended up in one line: leave a blank line behind an include"
+
+
+def _beginning(error: yaml.MarkedYAMLError, text: str) -> str | None:
+    begin, noticed = error.context_mark, error.problem_mark
+    if begin is None or noticed is None or begin.line == noticed.line:
+        return "compare with the output of `forgather pp`"
+    what = (error.context or "").removeprefix("while parsing ").removeprefix("while scanning ")
+    return f"{what} begins at {span_at(begin, text)}: {line_text(text, begin.line).strip()}"
