@@ -215,8 +215,8 @@ def test_trefs_in_every_format(run, project):
     assert run("trefs", "--format", "tree")[1] == "configs/small.yaml\n    base.yaml\n"
     assert '"configs/small.yaml" -> "base.yaml";' in run("trefs", "--format", "dot")[1]
     assert json.loads(run("trefs", "--json")[1]) == [
-        {"name": "configs/small.yaml", "file": str(small), "used_by": None},
-        {"name": "base.yaml", "file": str(base), "used_by": "configs/small.yaml"},
+        {"name": "configs/small.yaml", "file": str(small), "used_by": None, "kind": None},
+        {"name": "base.yaml", "file": str(base), "used_by": "configs/small.yaml", "kind": "extends"},
     ]
 
 

@@ -26,6 +26,11 @@ class Verb:
 _TABLE: Final = {
     "fg_config.commands": {
         "ls": "list the configs of a project",
+        "index": "print a project on one page: README, record, configs",
+        "meta": "print a project's record and where its templates are searched",
+        "project": "print the project directory; create a project or a config",
+        "ws": "print the workspace directory; create a workspace",
+        "tlist": "list every template that a project can see",
         "pp": "print a config after templates, before YAML is read",
         "targets": "list what a config can build",
         "graph": "print the node graph of a config",

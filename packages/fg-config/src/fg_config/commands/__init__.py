@@ -11,10 +11,15 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, Final
 
-from fg_config.command_line import add_dynamic_arguments, add_project_options
+from fg_config.command_line import add_dynamic_arguments, add_override_options, add_project_options
 
 VERBS: dict[str, str] = {
     "ls": "list the configs of a project",
+    "index": "print a project on one page: README, record, configs",
+    "meta": "print a project's record and where its templates are searched",
+    "project": "print the project directory; create a project or a config",
+    "ws": "print the workspace directory; create a workspace",
+    "tlist": "list every template that a project can see",
     "pp": "print a config after templates, before YAML is read",
     "targets": "list what a config can build",
     "graph": "print the node graph of a config",
@@ -24,12 +29,18 @@ VERBS: dict[str, str] = {
 }
 
 _DYNAMIC: Final = frozenset({"pp", "graph", "code", "construct"})  # verbs that take the flags a config declares
+_OVERRIDABLE: Final = frozenset(
+    {"graph", "targets", "code", "construct", "explain", "diff", "sweep", "check"}
+)  # `--set`
 
 
 def configure(verb: str, parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
     """Add the flags of `verb`; `argv` selects the config whose dynamic arguments become flags."""
     add_project_options(parser)
+    parser.set_defaults(current_verb=verb)
     _module(verb).configure(parser)
+    if verb in _OVERRIDABLE:
+        add_override_options(parser)
     if verb in _DYNAMIC:
         add_dynamic_arguments(parser, argv)
 

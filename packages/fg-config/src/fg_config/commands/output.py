@@ -1,15 +1,28 @@
-"""Where a verb's text goes: the terminal, or a file."""
+"""Where a verb's text goes: the terminal, a file, or a file that is opened in an editor."""
 
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 from pathlib import Path
+from typing import Final
+
+_SUFFIXES: Final = {"python": "py", "files": "txt", "tree": "txt", "repr": "txt", "none": "txt"}  # of --format
+_OF_VERB: Final = {"pp": "yaml", "code": "py", "index": "md", "meta": "md"}
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
-    """Add `-o FILE`."""
+    """Add `-o FILE` and `-e`."""
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to FILE instead of the terminal")
+    parser.add_argument(
+        "-e", "--edit", action="store_true", help="open the text in an editor (as ./tmp/CONFIG_VERB.*, or FILE of -o)"
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add `--json`."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def add_target(parser: argparse.ArgumentParser) -> None:
@@ -18,16 +31,43 @@ def add_target(parser: argparse.ArgumentParser) -> None:
 
 
 def emit(text: str, args: argparse.Namespace) -> int:
-    """Print `text` or write it to the file of `-o`; the exit code of success."""
-    if args.output is None:
+    """Print `text`, or write it where `-o` and `-e` say; the exit code of success."""
+    if args.output is None and not args.edit:
         print(text.removesuffix("\n"))
-    else:
-        from fg_config.files import atomic_write
+        return 0
+    from fg_config.files import atomic_write
 
-        atomic_write(args.output, text.removesuffix("\n") + "\n")
+    place = args.output or _scratch_file(args)
+    if place.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "a directory, not a file", str(place))
+    atomic_write(place, text.removesuffix("\n") + "\n")
+    if args.edit:
+        from fg_config.shell.editor import open_in_editor
+
+        return open_in_editor([place])
     return 0
 
 
 def as_json(value: object) -> str:
     """`value` as indented JSON."""
     return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _scratch_file(args: argparse.Namespace) -> Path:
+    """`./tmp/<config>_<verb>.<suffix>`, in a directory that exists."""
+    folder = Path("tmp")
+    folder.mkdir(exist_ok=True)
+    return folder / f"{_config_stem(args)}_{args.current_verb}.{_suffix(args)}"
+
+
+def _config_stem(args: argparse.Namespace) -> str:
+    from fg_config.projects.meta import read_project_meta
+    from fg_config.projects.workspace import find_project_dir
+
+    name = args.config_template or read_project_meta(find_project_dir(args.project_dir)).default_config or "project"
+    return name.removesuffix(".yaml").replace("/", "-")
+
+
+def _suffix(args: argparse.Namespace) -> str:
+    form = "json" if getattr(args, "json", False) else getattr(args, "format", None)
+    return _OF_VERB.get(args.current_verb, "txt") if form is None else _SUFFIXES.get(form, form)

@@ -1,54 +1,120 @@
-"""What `trefs` prints: the templates that a render loaded, and who asked for them."""
+"""What `trefs` prints: the templates that a render loaded, who asked for them, and how."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
 
-from fg_config.projects.project import Project
-from fg_config.rendering.render import TemplateUse
+from fg_config.rendering.render import CompiledTemplate, Render
+
+ReferenceKind = Literal["extends", "include"]
 
 
-def template_references(project: Project, form: str) -> str:
-    """The templates that rendering the config loaded, as `files`, `tree`, `dot` or `json`."""
-    used = project.templates_used
-    render: dict[str, Callable[[Sequence[TemplateUse]], str]] = {
-        "files": lambda rows: "\n".join(dict.fromkeys(file for _, file, _ in rows)),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """`asker` extends or includes `name`; the first template of a render has no asker."""
+
+    name: str
+    file: str
+    asker: str | None
+    kind: ReferenceKind | None
+
+
+def references(render: Render) -> list[Reference]:
+    """Every pair of template and asker once, in the order of loading."""
+    first = next(iter(render.loaded.values()))
+    found = [Reference(name=first.source.name, file=first.source.file, asker=None, kind=None)]
+    for name, number in render.requests:
+        target = render.by_name.get(name)
+        if target is None:
+            continue  # an include that tolerates missing templates
+        asker = render.loaded[number]
+        file = render.loaded[target].source.file
+        found.append(Reference(name=name, file=file, asker=asker.source.name, kind=_kind(render, asker, name)))
+    return list(dict.fromkeys(found))
+
+
+def _kind(render: Render, asker: CompiledTemplate, name: str) -> ReferenceKind:
+    written = [reference.kind for reference in asker.facts.references if reference.target == name]
+    if written:
+        return written[0]
+    parent = render.parent_of(asker)
+    return "extends" if parent is not None and parent.source.name == name else "include"
+
+
+def reference_text(found: list[Reference], form: str) -> str:
+    """The references as `files`, `tree`, `md`, `dot`, `svg` or `json`."""
+    forms: dict[str, Callable[[list[Reference]], str]] = {
+        "files": lambda rows: "\n".join(dict.fromkeys(row.file for row in rows)),
         "tree": _tree,
+        "md": _markdown,
         "dot": _dot,
-        "json": lambda rows: json.dumps(
-            [{"name": name, "file": file, "used_by": by} for name, file, by in rows], indent=2, ensure_ascii=False
-        ),
+        "svg": _svg,
+        "json": _json,
     }
-    return render[form](used)
+    return forms[form](found)
 
 
-def _tree(used: Sequence[TemplateUse]) -> str:
-    children: dict[str | None, list[str]] = {}
-    for name, _, by in used:
-        if name not in children.setdefault(by, []):
-            children[by].append(name)
-    lines: list[str] = []
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    reference: Reference
+    depth: int
+    again: bool
+
+
+def _rows(found: list[Reference]) -> Iterator[_Row]:
+    """Depth first; a template whose own references were shown already is marked, not unfolded again."""
+    asked: dict[str | None, list[Reference]] = {}
+    for reference in found:
+        asked.setdefault(reference.asker, []).append(reference)
     shown: set[str] = set()
 
-    def show(name: str, depth: int) -> None:
-        again = name in shown and name in children
-        lines.append(f"{'    ' * depth}{name}{' (see above)' if again else ''}")
-        shown.add(name)
-        for child in () if again else children.get(name, ()):
-            show(child, depth + 1)
+    def walk(reference: Reference, depth: int) -> Iterator[_Row]:
+        again = reference.name in shown and reference.name in asked
+        yield _Row(reference=reference, depth=depth, again=again)
+        shown.add(reference.name)
+        for child in () if again else asked.get(reference.name, ()):
+            yield from walk(child, depth + 1)
 
-    for root in children.get(None, ()):
-        show(root, 0)
+    yield from walk(found[0], 0)
+
+
+def _tree(found: list[Reference]) -> str:
+    return "\n".join(
+        f"{'    ' * row.depth}{row.reference.name}{' (see above)' if row.again else ''}" for row in _rows(found)
+    )
+
+
+def _markdown(found: list[Reference]) -> str:
+    lines = []
+    for row in _rows(found):
+        how = f"{row.reference.kind} " if row.reference.kind else ""
+        place = "see above" if row.again else f"`{row.reference.file}`"
+        lines.append(f"{'    ' * row.depth}- {how}**{row.reference.name}** ({place})")
     return "\n".join(lines)
 
 
-def _dot(used: Sequence[TemplateUse]) -> str:
-    nodes = dict.fromkeys(name for name, _, _ in used)
-    edges = dict.fromkeys((by, name) for name, _, by in used if by is not None)
+def _dot(found: list[Reference]) -> str:
     quoted = json.dumps
-    body = [
-        *(f"    {quoted(name)};" for name in nodes),
-        *(f"    {quoted(by)} -> {quoted(name)};" for by, name in edges),
+    names = dict.fromkeys(row.name for row in found)
+    style = {"extends": "", "include": " [style=dashed]"}
+    edges = [
+        f"    {quoted(row.asker)} -> {quoted(row.name)}{style[row.kind]};" for row in found if row.asker and row.kind
     ]
-    return "\n".join(["digraph templates {", "    node [shape=box];", *body, "}"])
+    head = ["digraph templates {", "    node [shape=box];"]
+    return "\n".join([*head, *(f"    {quoted(name)};" for name in names), *dict.fromkeys(edges), "}"])
+
+
+def _svg(found: list[Reference]) -> str:
+    from fg_config.diagrams.svg import Box, Link, draw
+
+    boxes = {row.name: Box(name=row.name, note=row.file) for row in found}
+    links = [Link(source=row.asker, target=row.name, dashed=row.kind == "include") for row in found if row.asker]
+    return draw(list(boxes.values()), links, legend={"extends": False, "includes": True})
+
+
+def _json(found: list[Reference]) -> str:
+    rows = [{"name": row.name, "file": row.file, "used_by": row.asker, "kind": row.kind} for row in found]
+    return json.dumps(rows, indent=2, ensure_ascii=False)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 
 from fg_config.command_line import selected_project
-from fg_config.commands.output import add_output, as_json, emit
+from fg_config.commands.output import add_json, add_output, as_json, emit
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the verb."""
     add_output(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:

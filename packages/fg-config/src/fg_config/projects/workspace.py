@@ -20,7 +20,7 @@ def find_workspace_dir(start: str | os.PathLike[str]) -> Path:
     raise ProjectError(
         f"no workspace at or above {Path(start).absolute()}",
         code="FG0601",
-        help=f"a workspace is a directory that contains a directory {WORKSPACE}/",
+        help=f"a workspace is a directory that holds {WORKSPACE}/; `forgather ws create DIR` makes one",
     )
 
 
@@ -34,7 +34,7 @@ def find_project_dir(start: str | os.PathLike[str] = ".") -> Path:
     raise ProjectError(
         f"no project at or above {Path(start).absolute()}",
         code="FG0602",
-        help=f"a project is a directory with a {META}; choose one with -p DIR",
+        help=f"a project is a directory with a {META}; choose one with -p DIR, or make one: `forgather project create`",
     )
 
 

@@ -1,0 +1,1 @@
+"""Drawing small directed graphs as SVG, without Graphviz."""

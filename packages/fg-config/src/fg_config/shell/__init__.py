@@ -1,0 +1,1 @@
+"""The interactive shell (`forgather -i`), completion, and the choice of an editor."""
