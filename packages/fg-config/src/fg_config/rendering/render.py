@@ -33,6 +33,7 @@ from fg_config.rendering.sourcemap import (
     trim_marked,
     unmarked,
 )
+from fg_config.rendering.syntax_errors import syntax_error
 
 _CACHE_LIMIT: Final = 1024
 
@@ -127,11 +128,7 @@ def _compile(source: TemplateSource, number: int) -> CompiledTemplate:
         # The name that requests carry, and the file name that tracebacks carry, is the number.
         code = _parser.compile(tree, name=str(number), filename=f"<template {number}>")
     except jinja2.TemplateSyntaxError as error:
-        line = error.lineno + source.first_line - 1
-        span = Span(file=source.file, line=line, label=source.label)
-        raise TemplateError(
-            f"template syntax: {error.message}", code="FG0201", span=span, snippet=source.line_text(line)
-        ) from error
+        raise syntax_error(error, source, _parser.filters) from error
     return CompiledTemplate(number=number, source=source, code=code, facts=facts)
 
 
