@@ -109,12 +109,12 @@ def test_rendering(environment, template, rendered):
 @pytest.mark.parametrize(
     ("template", "message"),
     [
-        ("-- do x.append(1)", "unknown tag 'do'"),
-        ("-- for i in [1]\n-- break\n-- endfor", "unknown tag 'break'"),
+        ("-- do x.append(1)", "unknown statement 'do'"),
+        ("-- for i in [1]\n-- break\n-- endfor", "unknown statement 'break'"),
         ("-- ", "tag name expected"),
         ("[a]\nx: 1\n[a]\ny: 1", "block 'a' defined twice"),
-        ("-- extends 'root'\n-- set ns.k = 2\n", "non-namespace object"),
-        ("-- extends 'required'\n", "Required block 'x' not found"),
+        ("-- extends 'root'\n-- set ns.k = 2\n", "set before 'ns' exists"),
+        ("-- extends 'required'\n", "block 'x' is required"),
     ],
 )
 def test_what_cannot_be_rendered(environment, template, message):

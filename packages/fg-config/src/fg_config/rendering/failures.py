@@ -18,6 +18,7 @@ from fg_config.rendering.preprocess import swallowed_blocks
 from fg_config.rendering.render import CompiledTemplate, Render, UndefinedNameError
 
 _TEMPLATE_FRAME: Final = re.compile(r"<template (\d+)>")
+_REQUIRED: Final = re.compile(r"Required block '(\w+)' not found")
 
 
 @contextmanager
@@ -36,10 +37,11 @@ def located(render: Render) -> Iterator[None]:
         hints = filter(None, (render.missing(name) for name in names))
         message = f"template {' or '.join(map(repr, names))} not found"
         raise _at_line(render, error, message, "FG0204", help="; ".join(hints) or None) from error
+    except jinja2.TemplateRuntimeError as error:
+        raise _runtime_error(render, error) from error
     except Exception as error:  # whatever a template's expression raises is a mistake in the template
-        name = type(error).__name__
-        message = str(error) if isinstance(error, jinja2.TemplateError) else f"{name}: {error}"
-        raise _at_line(render, error, message, "FG0202") from error
+        message = f"{type(error).__name__}: {error}"
+        raise _at_line(render, error, message, "FG0202", help=_values_help(render, error)) from error
 
 
 def _at_line(render: Render, error: BaseException, message: str, code: str, help: str | None = None) -> TemplateError:
@@ -49,6 +51,63 @@ def _at_line(render: Render, error: BaseException, message: str, code: str, help
     template, line = place
     span, snippet = render.span(template.number, line), template.source.line_text(line)
     return TemplateError(message, code=code, span=span, snippet=snippet, help=help)
+
+
+def _runtime_error(render: Render, error: jinja2.TemplateRuntimeError) -> TemplateError:
+    plain = _at_line(render, error, str(error), "FG0202", help=_values_help(render, error))
+    if (required := _REQUIRED.match(plain.message)) and plain.span is not None:
+        return _required_block(render, required[1], plain.span)
+    if plain.message == "cannot assign attribute on non-namespace object":
+        return _early_assignment(render, plain)
+    return plain
+
+
+def _required_block(render: Render, block: str, required_at: Span) -> TemplateError:
+    """A child is at fault, not the parent that asks for the block."""
+    child = next(template for template in render.loaded.values() if render.parent_of(template) is not None)
+    line = next(each.line for each in child.facts.references if each.kind == "extends")
+    line += child.source.first_line - 1
+    return TemplateError(
+        f"the block {block!r} is required and not given",
+        code="FG0209",
+        span=render.span(child.number, line),
+        snippet=child.source.line_text(line),
+        help=f"write `[{block}]` here or in a template between; {required_at.file}:{required_at.line} asks for it",
+    )
+
+
+def _early_assignment(render: Render, plain: TemplateError) -> TemplateError:
+    """`-- set ns.x` at the top of a child runs before the root ancestor has made `ns`; Jinja2 knows no line for it."""
+    for template in render.loaded.values():
+        for fact in template.facts.sets:
+            if "." in fact.target and template.facts.is_child and template.facts.block_at(fact.line) is None:
+                line = fact.line + template.source.first_line - 1
+                holder = fact.target.partition(".")[0]
+                return TemplateError(
+                    f"{fact.target!r} is set before {holder!r} exists",
+                    code=plain.code,
+                    span=render.span(template.number, line),
+                    snippet=template.source.line_text(line),
+                    help=f"the root template makes {holder!r}: set it inside a block, such as [config_metadata]",
+                )
+    return plain
+
+
+def _values_help(render: Render, error: BaseException) -> str | None:
+    """The variables of the line that failed, with their values."""
+    frame, trace = None, error.__traceback__
+    while trace is not None:
+        if _TEMPLATE_FRAME.fullmatch(trace.tb_frame.f_code.co_filename):
+            frame = trace.tb_frame
+        trace = trace.tb_next
+    place = _innermost(render, error.__traceback__)
+    if frame is None or place is None:
+        return None
+    template, line = place
+    read = {name for name, at in template.facts.names_read if at == line - template.source.first_line + 1}
+    local = frame.f_locals  # Jinja2 puts the variables of the template there for debuggers
+    known = [f"{name} = {local[name]!r:.60}" for name in sorted(read) if name in local and not callable(local[name])]
+    return f"here {', '.join(known)}" if known else "correct the expression"
 
 
 def _innermost(render: Render, trace: TracebackType | None) -> tuple[CompiledTemplate, int] | None:
@@ -67,6 +126,9 @@ def _undefined(render: Render, error: UndefinedNameError) -> TemplateError:
     plain = _at_line(render, error, str(error), "FG0203")
     if not isinstance(error.name, str):
         return plain
+    if error.owner is missing and error.name == "super":
+        help = "no template above this one has a block of this name: remove the call, or correct the name of the block"
+        return _copy(plain, "there is no parent block that super() could repeat", help)
     if error.owner is missing:
         message, known = f"{error.name!r} is not defined", _visible_names(render)
     elif isinstance(error.owner, Namespace):
