@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fg_config.building.latent import DotDict, Latent
     from fg_config.building.policy import ImportPolicy
     from fg_config.building.resolver import resolve
+    from fg_config.changes.overrides import Override
     from fg_config.environment import ConfigEnvironment, LoadedConfig
     from fg_config.errors import (
         ConfigError,
@@ -46,6 +47,7 @@ _MODULES = {
     "Latent": "building.latent",
     "LoadedConfig": "environment",
     "MISSING": "nodes",
+    "Override": "changes.overrides",
     "PolicyError": "errors",
     "Project": "projects.project",
     "ProjectError": "errors",
@@ -82,6 +84,7 @@ __all__ = [
     "ImportPolicy",
     "Latent",
     "LoadedConfig",
+    "Override",
     "PolicyError",
     "Project",
     "ProjectError",

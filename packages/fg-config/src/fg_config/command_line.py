@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 from fg_config.hints import nearest
 
 if TYPE_CHECKING:
+    from fg_config.changes.overrides import Override
     from fg_config.projects.project import Project
 
 EXIT_PROBLEMS: Final = 1  # the command ran and found something wrong, or the verb does not exist
@@ -172,6 +173,36 @@ def add_project_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-dyn", action="store_true", help="do not read the config's own flags")
 
 
+def add_override_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--set` and `--set-json`, which change single values of the graph. Both may be repeated; order counts."""
+    parser.add_argument(
+        *("--set", "--set-json"),
+        action=_AppendOverride,
+        default=(),
+        dest="overrides",
+        metavar="PATH=VALUE",
+        help="change one value of the graph: --set trainer_args.seed=7 (its type stays), +PATH=VALUE to add one, ~PATH "
+        "to take one out; --set-json for a value of any type",
+    )
+
+
+class _AppendOverride(argparse.Action):
+    """Keeps `--set` and `--set-json` in the order they were given."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
+    ) -> None:
+        setattr(namespace, self.dest, (*getattr(namespace, self.dest), (option_string, values)))
+
+
+def given_overrides(args: argparse.Namespace) -> tuple[Override, ...]:
+    """The overrides that stood on the command line."""
+    from fg_config.changes.overrides import Override
+
+    given: Sequence[tuple[Any, str]] = getattr(args, "overrides", ())
+    return tuple(Override(flag=flag, text=text, number=number) for number, (flag, text) in enumerate(given, 1))
+
+
 def add_dynamic_arguments(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
     """Add the flags that the selected config declares in its target `dynamic_args`.
 
@@ -191,10 +222,13 @@ def add_dynamic_arguments(parser: argparse.ArgumentParser, argv: Sequence[str]) 
 
 
 def selected_project(args: argparse.Namespace) -> Project:
-    """The project and config that `args` select; dynamic arguments that were given become template variables."""
+    """The project and config that `args` select, with the overrides; dynamic arguments become template variables."""
     variables = given_dynamic_arguments(args)
+    overrides = given_overrides(args)
     base: Project | None = getattr(args, "unchanged_project", None)
-    return base if base is not None and not variables else _project(args, variables)
+    if base is None or variables:
+        return _project(args, variables, overrides)
+    return base.with_overrides(overrides) if overrides else base
 
 
 def given_dynamic_arguments(args: argparse.Namespace) -> dict[str, Any]:
@@ -225,8 +259,12 @@ def _add_flags(parser: argparse.ArgumentParser, project: Project) -> None:
     parser.set_defaults(unchanged_project=project, dynamic_names=tuple(argument.dest for argument in arguments))
 
 
-def _project(args: argparse.Namespace, variables: Mapping[str, Any] | None = None) -> Project:
+def _project(
+    args: argparse.Namespace, variables: Mapping[str, Any] | None = None, overrides: Sequence[Override] = ()
+) -> Project:
     from fg_config.projects.project import Project  # imported here: jinja2 and yaml are not for --help
     from fg_config.projects.workspace import find_project_dir
 
-    return Project(args.config_template, find_project_dir(Path(args.project_dir)), **(variables or {}))
+    return Project(
+        args.config_template, find_project_dir(Path(args.project_dir)), overrides=overrides, **(variables or {})
+    )

@@ -10,7 +10,7 @@ from typing import Final
 from fg_config.errors import GraphError
 
 _STEP: Final = re.compile(r'"(?:[^"\\]|\\.)*"(?=\.|$)|[^.]*', re.DOTALL)
-_BARE: Final = re.compile(r'[^."][^.]*')
+_BARE: Final = re.compile(r'(?![+~])[^.="]+')  # what an override can hold without quotes
 
 
 def steps_of(path: str | Sequence[str | int]) -> list[str | int]:

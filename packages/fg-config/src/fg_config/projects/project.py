@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fg_config.changes.overrides import Override, overridden, overrides_of
 from fg_config.environment import ConfigEnvironment, LoadedConfig
 from fg_config.errors import ConfigError, ProjectError
 from fg_config.graph import Graph
@@ -28,7 +30,8 @@ class Project:
     """One config of a project, rendered and parsed when first needed.
 
     `config_name` names a template below the project's config prefix (empty or None: the default config);
-    `template_vars` are visible in its templates. Reading imports nothing that the config names. Calling the project
+    `template_vars` are visible in its templates, `overrides` (such as `"trainer_args.lr=3e-4"`) change what was
+    parsed, and so what is built. Reading imports nothing that the config names. Calling the project
     builds targets under `policy` (default: that of a build that is running, else `ImportPolicy.default()`):
 
     - `project()` builds the target `main`; `project("a", tokenizer=t)` one target with context variables;
@@ -43,12 +46,14 @@ class Project:
         project_dir: str | os.PathLike[str] = ".",
         *,
         policy: ImportPolicy | None = None,
+        overrides: Iterable[Override | str] = (),
         **template_vars: Any,
     ) -> None:
         self.meta = read_project_meta(project_dir)
         self.config_name = self._config_name(config_name)
         self.template_vars = template_vars
         self.policy = policy
+        self.overrides = overrides_of(overrides)
         self.environment = ConfigEnvironment(self.meta.search_path, self.meta.variables)
 
     @property
@@ -63,8 +68,8 @@ class Project:
 
     @property
     def graph(self) -> Graph:
-        """The graph of the config."""
-        return self._loaded.graph
+        """The graph of the config, with the overrides applied."""
+        return self._graph
 
     @property
     def pp_config(self) -> RenderedText:
@@ -74,7 +79,9 @@ class Project:
     @property
     def config(self) -> Any:
         """The targets by name and attribute; nodes are callables that build themselves."""
-        return self._loaded.config
+        from fg_config.building.latent import config_view
+
+        return config_view(self.graph)
 
     @property
     def warnings(self) -> list[ConfigError]:
@@ -97,6 +104,14 @@ class Project:
     def dynamic_args(self) -> tuple[DynamicArg, ...]:
         """The command-line flags that the config declares."""
         return parse_dynamic_args(self.graph)
+
+    def with_overrides(self, overrides: Iterable[Override | str]) -> Project:
+        """This config with other overrides; templates are rendered once for both."""
+        other = copy.copy(self)
+        other.__dict__["_loaded"] = self._loaded
+        other.__dict__.pop("_graph", None)
+        other.overrides = overrides_of(overrides)
+        return other
 
     def load_config(self, config_name: str | None = "", /, **template_vars: Any) -> Project:
         """Another config of this project (or this one with other variables), with the same in-memory templates."""
@@ -130,6 +145,10 @@ class Project:
 
         values = {"pp_config": self.pp_config, **context}
         return build(self.graph, names, context=values, policy=self.policy or current_policy())
+
+    @cached_property
+    def _graph(self) -> Graph:
+        return overridden(self._loaded.graph, self.overrides)
 
     @cached_property
     def _loaded(self) -> LoadedConfig:
