@@ -82,6 +82,10 @@ class _Moved:
     new: Mapping[int, Value]
     identities: Mapping[int, int]
 
+    def keeps(self, number: int) -> bool:
+        """Whether what has this identity has one in the new graph, other than the changed value itself."""
+        return number in self.identities and number != id(self.holder)
+
     def layer(self, layer: Layer) -> Layer:
         """A write of a value that was rebuilt wrote the new one."""
         value = self.new.get(id(layer.value), layer.value) if is_holder(layer.value) else layer.value
@@ -95,7 +99,7 @@ class _Moved:
             if number == id(self.holder):
                 if key in self.keys or key not in before:  # what is known of deleted items stays
                     result[id(self.changed), self.keys.get(key, key)] = entry
-            elif number in self.identities:
+            elif self.keeps(number):
                 result[self.identities[number], key] = entry
         return result
 
@@ -103,7 +107,7 @@ class _Moved:
 def _with_tables(graph: Graph, root: Value, edit: Edit, moved: _Moved) -> Graph:
     spans = {**moved.table(graph.spans), **edit.spans}
     layers = {place: tuple(map(moved.layer, writes)) for place, writes in moved.table(graph.layers).items()}
-    known = {moved.identities[number]: keys for number, keys in graph.item_keys.items() if number in moved.identities}
+    known = {moved.identities[number]: keys for number, keys in graph.item_keys.items() if moved.keeps(number)}
     known |= {id(moved.changed): _item_keys(keys, edit, moved) for keys in _keys_of(graph, moved.holder)}
     if not isinstance(edit.value, Missing):
         place = (id(moved.changed), moved.keys[edit.key])
