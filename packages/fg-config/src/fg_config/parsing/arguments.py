@@ -80,7 +80,10 @@ def _add_mixed(result: Arguments, content: Mapping[Any, Value], make_error: _Mak
         if position is None:
             result.add_keyword(name, value, content)
         elif positions.setdefault(int(position[1]), name) != name:
-            raise make_error(f"{positions[int(position[1])]!r} and {name!r} are the same position", None)
+            raise make_error(
+                f"{positions[int(position[1])]!r} and {name!r} are the same position",
+                "number them apart; gaps are allowed",
+            )
     for _, name in sorted(positions.items()):
         result.add_positional(content[name], content, name)
 

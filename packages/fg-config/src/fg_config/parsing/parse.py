@@ -33,6 +33,7 @@ _CALLS: Final[Mapping[str, CallKind]] = {
 _CONTAINERS: Final = ("list", "tuple", "dict", "dlist")
 _WORDS: Final = (*_CALLS, *_CONTAINERS, "var")
 _TAG: Final = re.compile(r"!(\w+)(?::(.*))?", re.DOTALL)
+_SHAPES: Final = {dict: "a mapping", list: "a list"}
 _NAMED_CONTAINER: Final = re.compile(r"!(list|tuple|dict|dlist):?@(.+)")
 
 
@@ -105,7 +106,9 @@ class _Parser:
             return self.sequence(node)
         if isinstance(node, yaml.ScalarNode):
             return scalar(node, self.text)
-        raise self.error(f"the tag {node.tag!r} is no part of the language", node, "FG0302")
+        tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+        help = f"name what to call instead: {', '.join(f'!{word}' for word in _WORDS)}"
+        raise self.error(f"the tag {tag!r} is no part of the language", node, "FG0302", help)
 
     # --- plain containers ------------------------------------------------------------------------------------------
 
@@ -158,9 +161,9 @@ class _Parser:
     def _key(self, node: yaml.Node) -> Hashable:
         key = self.value(node)
         if isinstance(key, (Call, Var)):
-            raise self.error("a node cannot be a key", node, "FG0303")
+            raise self.error("a node cannot be a key", node, "FG0303", "keys are text or numbers")
         if isinstance(key, (list, dict, tuple)):
-            raise self.error(f"a {type(key).__name__} cannot be a key", node, "FG0303")
+            raise self.error(f"a {type(key).__name__} cannot be a key", node, "FG0303", "keys are text or numbers")
         return key
 
     def _merged(self, node: yaml.MappingNode) -> list[_Merged]:
@@ -170,17 +173,18 @@ class _Parser:
                 (inner_key, inner_value, span_of(key, self.text))
                 for key, value in node.value
                 if key.tag == MERGE_TAG
-                for inner_key, inner_value in self._merge_source(value)
+                for inner_key, inner_value in self._merge_source(value, key)
             ]
         return self._merges[id(node)]
 
-    def _merge_source(self, node: yaml.Node) -> list[_Pair]:
+    def _merge_source(self, node: yaml.Node, merge: yaml.Node) -> list[_Pair]:
         if isinstance(node, yaml.MappingNode):
             return self._flat(node)
         if isinstance(node, yaml.SequenceNode) and all(isinstance(item, yaml.MappingNode) for item in node.value):
             # The first mapping listed wins, and of repeated keys the last is kept.
             return [pair for item in reversed(node.value) for pair in self._flat(item)]
-        raise self.error("'<<' merges a mapping or a list of mappings", node, "FG0304")
+        help = f"it got what is written at {span_of(node, self.text)}"
+        raise self.error("'<<' merges a mapping or a list of mappings", merge, "FG0304", help)
 
     def _flat(self, node: yaml.MappingNode) -> list[_Pair]:
         """All entries of a mapping that is merged, those of its own merges first."""
@@ -192,7 +196,8 @@ class _Parser:
         return merged + [pair for pair in node.value if pair[0].tag != MERGE_TAG]
 
     def _cycle(self, node: yaml.Node) -> GraphError:
-        return GraphError("an alias leads back to the node that holds it", span=span_of(node, self.text))
+        span, help = span_of(node, self.text), "an alias stands behind the node it names, never inside"
+        return GraphError("an alias leads back to the node that holds it", code="FG0407", span=span, help=help)
 
     # --- tags ------------------------------------------------------------------------------------------------------
 
@@ -249,7 +254,8 @@ class _Parser:
         if content is None:
             content = wanted()
         if not isinstance(content, wanted):
-            raise self.error(f"!{word} takes a {'mapping' if wanted is dict else 'list'}", node, "FG0306")
+            help = "for a mapping there is !dict, for the values of a mapping !dlist, for a list !list and !tuple"
+            raise self.error(f"!{word} takes {_SHAPES[wanted]}, not {_SHAPES[type(content)]}", node, "FG0306", help)
         inner = self._listed(content) if word == "dlist" else tuple(content) if word == "tuple" else content
         call = Call(kind="call", spec=f"named_{kind}", name=name, span=span_of(node, self.text), args=(inner,))
         if word == "tuple":
@@ -289,7 +295,11 @@ class _Parser:
             return self._make_var(node, content[0], content[1] if len(content) == 2 else MISSING, span)
         if isinstance(content, dict) and "name" in content and content.keys() <= {"name", "default"}:
             return self._make_var(node, content["name"], content.get("default", MISSING), span)
-        raise self.error("a variable is `!var name` or `!var {name: n, default: d}`", node, "FG0308")
+        help = "write `!var name` or `!var { name: n, default: d }`"
+        if isinstance(content, dict) and (unknown := [str(key) for key in content if key not in ("name", "default")]):
+            help = nearest(unknown[0], ("name", "default")) or help
+            raise self.error(f"a variable has no {unknown[0]!r}", node, "FG0308", help)
+        raise self.error("a variable needs a name", node, "FG0308", help)
 
     def _make_var(self, node: yaml.Node, name: object, default: Any, span: Span) -> Var:
         if not isinstance(name, str) or not name:
