@@ -12,6 +12,7 @@ ConfigError                      base; carries a code, a span, a snippet and a h
 
 from __future__ import annotations
 
+import os
 from typing import ClassVar, Protocol
 
 from fg_config.nodes import Span
@@ -70,13 +71,23 @@ def report(found: Reportable) -> str:
     lines = [f"{found.severity}[{found.code}]: {found.message}"]
     if found.span is not None:
         lines.append(f"  --> {found.span}")
-    if found.snippet:
-        lines.append(f"   |  {found.snippet.strip()}")
+    if text := (found.snippet or _source_line(found.span)).strip():
+        lines.append(f"   |  {text}")
     if found.span is not None:
         lines += [f"  via {step}" for step in found.span.via]
     if found.help:
         lines.append(f"  help: {found.help}")
     return "\n".join(lines)
+
+
+def _source_line(span: Span | None) -> str:
+    """The line of the file at `span`; empty for what stands in no file."""
+    if span is None or not os.path.isfile(span.file):  # noqa: PTH113  # `<text>` is no path
+        return ""
+    import linecache  # imported here: an error may tell its line, no other command needs that
+
+    linecache.checkcache(span.file)
+    return linecache.getline(span.file, span.line)
 
 
 class TemplateError(ConfigError):
