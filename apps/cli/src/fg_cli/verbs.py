@@ -36,6 +36,9 @@ _TABLE: Final = {
         "graph": "print the node graph of a config",
         "code": "print a target as Python source",
         "trefs": "list the templates a config is made of",
+        "explain": "tell where a value of a config comes from",
+        "check": "find mistakes and doubtful places without running anything",
+        "lint": "the same as check",
         "construct": "build a target and print it",
     },
     "fg_trainers.commands": {

@@ -25,13 +25,16 @@ VERBS: dict[str, str] = {
     "graph": "print the node graph of a config",
     "code": "print a target as Python source",
     "trefs": "list the templates a config is made of",
+    "explain": "tell where a value of a config comes from",
+    "check": "find mistakes and doubtful places without running anything",
+    "lint": "the same as check",
     "construct": "build a target and print it",
 }
 
-_DYNAMIC: Final = frozenset({"pp", "graph", "code", "construct"})  # verbs that take the flags a config declares
-_OVERRIDABLE: Final = frozenset(
-    {"graph", "targets", "code", "construct", "explain", "diff", "sweep", "check"}
-)  # `--set`
+DYNAMIC: Final = frozenset({"pp", "graph", "code", "construct", "explain"})  # verbs that take the flags a config declares
+_OVERRIDABLE: Final = frozenset({"graph", "targets", "code", "construct", "explain", "diff", "sweep"})  # `--set`
+
+_SAME: Final = {"lint": "check"}  # verbs that are another name of one
 
 
 def configure(verb: str, parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
@@ -41,7 +44,7 @@ def configure(verb: str, parser: argparse.ArgumentParser, argv: Sequence[str]) -
     _module(verb).configure(parser)
     if verb in _OVERRIDABLE:
         add_override_options(parser)
-    if verb in _DYNAMIC:
+    if verb in DYNAMIC:
         add_dynamic_arguments(parser, argv)
 
 
@@ -51,4 +54,4 @@ def run(verb: str, args: argparse.Namespace) -> int:
 
 
 def _module(verb: str) -> Any:
-    return import_module(f"{__name__}.{verb}")
+    return import_module(f"{__name__}.{_SAME.get(verb, verb)}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from fg_config.environment import ConfigEnvironment
+from fg_config.environment import ConfigEnvironment, LoadedConfig
 from fg_config.errors import ProjectError
 from fg_config.graph import Graph
 from fg_config.hints import nearest
@@ -19,7 +19,7 @@ from fg_config.projects.workspace import META, WORKSPACE, find_workspace_dir
 from fg_config.tagged import is_plain, tagged_content
 
 logger = logging.getLogger(__name__)
-_KEYS: Final = ("searchdir", "config_prefix", "default_config", "name", "description", "system_path")
+KEYS: Final = ("searchdir", "config_prefix", "default_config", "name", "description", "system_path")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +58,17 @@ def read_project_meta(project_dir: str | os.PathLike[str]) -> ProjectMeta:
     directory = Path(os.path.normpath(Path(project_dir).expanduser().absolute()))  # keeps links
     if not (directory / META).is_file():
         raise ProjectError(f"{directory} is no project: it has no {META}", code="FG0602")
-    bare = ProjectMeta(project_dir=directory, workspace_root=find_workspace_dir(directory), searchdir=(directory,))
-    loaded = ConfigEnvironment(bare.search_path, bare.variables).load(META)
+    workspace_root = find_workspace_dir(directory)
+    loaded = load_meta(directory, workspace_root)
     record = _with_default_config(_record(loaded.graph, directory), directory)
     files = tuple(dict.fromkeys(Path(use.file) for use in loaded.templates_used))
-    return ProjectMeta(project_dir=directory, workspace_root=bare.workspace_root, files=files, **record)
+    return ProjectMeta(project_dir=directory, workspace_root=workspace_root, files=files, **record)
+
+
+def load_meta(project_dir: Path, workspace_root: Path) -> LoadedConfig:
+    """`meta.yaml`, rendered and parsed. Its templates are searched in the project and its workspace."""
+    bare = ProjectMeta(project_dir=project_dir, workspace_root=workspace_root, searchdir=(project_dir,))
+    return ConfigEnvironment(bare.search_path, bare.variables).load(META)
 
 
 def _record(graph: Graph, directory: Path) -> dict[str, Any]:
@@ -72,10 +78,10 @@ def _record(graph: Graph, directory: Path) -> dict[str, Any]:
         help = "write `key: value` lines; a project without any is an empty file"
         message = f"{META} must be a mapping of plain values"
         raise ProjectError(message, code="FG0603", span=Span(file=str(directory / META), line=1), help=help)
-    extra = {key: value for key, value in root.items() if key not in _KEYS}
+    extra = {key: value for key, value in root.items() if key not in KEYS}
     for key in extra:
-        logger.warning("%s: nobody reads the key %r; %s", graph.span(key) or directory / META, key, nearest(key, _KEYS))
-    record: dict[str, Any] = {key: root[key] for key in _KEYS if root.get(key) is not None}
+        logger.warning("%s: nobody reads the key %r; %s", graph.span(key) or directory / META, key, nearest(key, KEYS))
+    record: dict[str, Any] = {key: root[key] for key in KEYS if root.get(key) is not None}
     for key, value in record.items():
         if key != "searchdir" and not isinstance(value, str):
             message, help = f"{key!r} must be a string, not {value!r}", "put it in quotes if it is meant as text"

@@ -1,0 +1,105 @@
+"""FG06: the project record and the flags that configs declare."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from fg_config.errors import ConfigError
+from fg_config.graph import Graph
+from fg_config.hints import nearest
+from fg_config.lint.context import ConfigContext, make
+from fg_config.lint.findings import Finding, from_error
+from fg_config.nodes import Span
+from fg_config.projects.dynamic_args import parse_dynamic_args
+from fg_config.projects.meta import KEYS, load_meta
+from fg_config.projects.project import Project
+from fg_config.projects.workspace import META
+from fg_config.tagged import tagged_content
+
+_FLAG: Final = re.compile(r"--?[A-Za-z][\w-]*")
+
+
+def unknown_meta_keys(project: Project) -> Iterator[Finding]:
+    """Keys of meta.yaml that nobody reads."""
+    graph = load_meta(project.meta.project_dir, project.meta.workspace_root).graph
+    for key in project.meta.extra:
+        span = graph.span((key,))
+        yield make("FG0620", f"nobody reads the key {key!r} of {META}", span, nearest(key, KEYS, "keys"))
+
+
+def missing_search_directories(project: Project) -> Iterator[Finding]:
+    """Directories of `searchdir` that do not exist; templates are then silently not found in them."""
+    graph = load_meta(project.meta.project_dir, project.meta.workspace_root).graph
+    for index, directory in enumerate(project.meta.searchdir):
+        if not directory.is_dir():
+            span = _entry_span(graph, index) or Span(file=str(project.project_dir / META), line=1)
+            yield make("FG0621", f"the search directory {directory} does not exist", span, _near_directory(directory))
+
+
+def _entry_span(graph: Graph, index: int) -> Span | None:
+    if "searchdir" not in graph.targets:
+        return None
+    content = tagged_content(graph.target("searchdir")) or graph.target("searchdir")
+    return graph.span(("searchdir", index) if isinstance(content, (list, tuple)) else ("searchdir",))
+
+
+def _near_directory(directory: Path) -> str | None:
+    """A sibling of a similar name."""
+    parent = directory.parent
+    names = [path.name for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
+    return nearest(directory.name, names, f"directories in {parent}")
+
+
+def config_without_meta(context: ConfigContext) -> Iterator[Finding]:
+    """A config that `ls` cannot describe."""
+    assert context.graph is not None
+    if "meta" not in context.graph.targets:
+        first = context.templates[0].source
+        span = Span(file=first.file, line=1)
+        help = "extend a type such as 'config_type.yaml', or declare `meta: {config_name: …, config_description: …}`"
+        yield context.found("FG0623", f"the config {context.name!r} has no target `meta`", span, help)
+
+
+# --- dynamic arguments --------------------------------------------------------------------------------------------
+
+
+def wrong_dynamic_args(context: ConfigContext, reserved: Collection[str]) -> Iterator[Finding]:
+    """Entries that declare no flag, and flags that collide with each other or with those of the commands."""
+    assert context.graph is not None
+    try:
+        parse_dynamic_args(context.graph, reserved=reserved)
+    except ConfigError as error:
+        yield from_error(error)
+
+
+def repaired_flags(context: ConfigContext) -> Iterator[Finding]:
+    """Flags with characters that are left out when they are read."""
+    assert context.graph is not None
+    for path, names in _flags(context.graph):
+        for name in names:
+            repaired = re.sub(r"[^\w-]", "", name)
+            if not _FLAG.fullmatch(name) and _FLAG.fullmatch(repaired):
+                message = f"the flag {name!r} has characters that nobody can type"
+                yield context.found("FG0622", message, context.graph.span(path), f"it is read as {repaired!r}")
+
+
+def _flags(graph: Graph) -> Iterator[tuple[tuple[str | int, ...], list[str]]]:
+    """The names of each entry of `dynamic_args`, as far as they are text."""
+    if "dynamic_args" not in graph.targets:
+        return
+    declared = _content(graph.target("dynamic_args"))
+    items = declared.items() if isinstance(declared, dict) else enumerate(declared or ())
+    for key, entry in items:
+        inner = _content(entry)
+        names = _content(inner.get("names")) if isinstance(inner, dict) else None
+        words = [names] if isinstance(names, str) else names
+        if isinstance(words, (list, tuple)):
+            yield ("dynamic_args", key, "names"), [word for word in words if isinstance(word, str)]
+
+
+def _content(value: Any) -> Any:
+    content = tagged_content(value)
+    return value if content is None else content

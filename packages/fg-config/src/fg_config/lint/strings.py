@@ -1,0 +1,121 @@
+"""Where the shorthand strikes inside the strings of a template: quoted, over several lines, or as block scalars."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+_OPERATOR: Final = re.compile(r"\s*(--|<<|>>|==|=>)\s(.*)")
+_COMMENT: Final = re.compile(r"\s#{2,}(?!.*\s#{2,})")
+_BLOCK_SCALAR: Final = re.compile(r"(\s*)(?:- +)*(?:[^#'\"]*?:\s+)?(?:[!&]\S+\s+)*[|>][-+\d]*\s*(?:#.*)?")
+_HEADER: Final = re.compile(r"\s*\[\w+!*\]\s*")
+_QUOTE_BEGINS: Final = re.compile(r"(?:^|[:\-,]\s|[\[{]\s*|![\w:.@]+\s)\s*(['\"])")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A line (from 1) that the shorthand changes although it lies in a string."""
+
+    line: int
+    column: int
+    kind: str
+    comment: bool = False
+    operator: str = ""
+    rest: str = ""
+
+
+def lines_in_strings(lines: Sequence[str]) -> Iterator[Hit]:
+    """Every hit in the lines of one template."""
+    scalar_indent: int | None = None
+    quote = ""
+    for number, line in enumerate(lines, 1):
+        if scalar_indent is not None:
+            if _is_inside(line, scalar_indent):
+                yield from _hits(line, number, "a block scalar", 0)
+                continue
+            scalar_indent = None
+        if not line.strip() or _HEADER.fullmatch(line):
+            quote = ""
+            continue
+        if not quote and (line.lstrip().startswith("#") or _OPERATOR.fullmatch(line)):
+            continue
+        yield from _quoted_hits(line, number, quote)
+        quote = _open_quote(line, quote)
+        if not quote and (begin := _BLOCK_SCALAR.fullmatch(line)):
+            scalar_indent = len(begin[1])
+
+
+def _is_inside(line: str, indent: int) -> bool:
+    return not line.strip() or len(line) - len(line.lstrip()) > indent
+
+
+def _hits(line: str, number: int, kind: str, begin: int) -> Iterator[Hit]:
+    comment = _COMMENT.search(line, begin)
+    if comment and not line.lstrip().startswith("##") and "check:" not in line[comment.end() :]:
+        yield Hit(line=number, column=comment.start() + 2, kind=kind, comment=True)
+    if operator := _OPERATOR.fullmatch(line):
+        column = len(line) - len(line.lstrip()) + 1
+        yield Hit(line=number, column=column, kind=kind, operator=operator[1], rest=operator[2])
+
+
+def _quoted_hits(line: str, number: int, quote: str) -> Iterator[Hit]:
+    if quote:
+        end = line.find(quote)
+        inside = line if end < 0 else line[: end + 1]
+        operator = _OPERATOR.fullmatch(line)
+        if operator:
+            column = len(line) - len(line.lstrip()) + 1
+            yield Hit(line=number, column=column, kind="a quoted string", operator=operator[1], rest=operator[2])
+        yield from _comment_between(inside, number, [(0, len(inside))])
+    else:
+        yield from _comment_between(line, number, list(_strings(line)))
+
+
+def _comment_between(line: str, number: int, strings: list[tuple[int, int]]) -> Iterator[Hit]:
+    """The comment that the line pass cuts off is the last one on the line."""
+    comment = _COMMENT.search(line)
+    if comment and any(begin <= comment.start() < end for begin, end in strings):
+        yield Hit(line=number, column=comment.start() + 2, kind="a quoted string", comment=True)
+
+
+def _strings(line: str) -> Iterator[tuple[int, int]]:
+    """Begin and end of the quoted strings of a line; one that does not end here ends with the line."""
+    position = 0
+    while (begin := _QUOTE_BEGINS.search(line, position)) is not None:
+        end = _closing(line, begin[1], begin.end())
+        yield begin.end() - 1, len(line) if end < 0 else end + 1
+        if end < 0:
+            return
+        position = end + 1
+
+
+def _closing(line: str, quote: str, position: int) -> int:
+    """Where a string ends that began before `position`, -1 when not on this line."""
+    while position < len(line):
+        if quote == '"' and line[position] == "\\":
+            position += 2
+        elif line[position] != quote:
+            position += 1
+        elif quote == "'" and line[position + 1 : position + 2] == "'":
+            position += 2
+        else:
+            return position
+    return -1
+
+
+def _open_quote(line: str, quote: str) -> str:
+    """The quote that is still open at the end of the line."""
+    position = 0
+    if quote:
+        end = _closing(line, quote, 0)
+        if end < 0:
+            return quote
+        position = end + 1
+    while (begin := _QUOTE_BEGINS.search(line, position)) is not None:
+        end = _closing(line, begin[1], begin.end())
+        if end < 0:
+            return begin[1]
+        position = end + 1
+    return ""
