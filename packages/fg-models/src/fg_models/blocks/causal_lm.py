@@ -12,8 +12,8 @@ from transformers.cache_utils import Cache
 class CausalLM(nn.Module):
     """Encode tokens, compute positions and mask once, run the layers.
 
-    `attn_mask_fn` has the signature of `causal_mask`; `position_encoder(position_ids, dtype)` gives each layer what
-    it needs to know about positions.
+    `attn_mask_fn` has the signature of `causal_mask`. `position_encoder(position_ids, dtype)` gives each layer what
+    it needs to know about positions, `absolute_encoder(position_ids, dtype)` a vector to add to each token's.
     """
 
     def __init__(
@@ -23,10 +23,12 @@ class CausalLM(nn.Module):
         layer_stack: nn.Module,
         attn_mask_fn: Callable[..., Tensor | None],
         position_encoder: nn.Module | None = None,
+        absolute_encoder: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.input_encoder = input_encoder
         self.position_encoder = position_encoder
+        self.absolute_encoder = absolute_encoder
         self.layer_stack = layer_stack
         self.attn_mask_fn = attn_mask_fn
 
@@ -54,6 +56,8 @@ class CausalLM(nn.Module):
         if position_ids is None:
             seen = 0 if past_key_values is None else past_key_values.get_seq_length()
             position_ids = torch.arange(length, device=device)[None] + seen
+        if self.absolute_encoder is not None:
+            hidden_states = hidden_states + self.absolute_encoder(position_ids, hidden_states.dtype)
         positions = None
         if self.position_encoder is not None:
             positions = self.position_encoder(position_ids, hidden_states.dtype)
