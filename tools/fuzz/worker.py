@@ -1,4 +1,4 @@
-"""The process that fuzzes (`python -m tools.fuzz.worker CORPUS [libFuzzer options]`), started by `python -m tools.fuzz`."""
+"""The process that fuzzes: `python -m tools.fuzz.worker CORPUS [libFuzzer options]`; `tools.fuzz` starts it."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def test_convert_reports_the_flag():
     ("entry", "message", "help"),
     [
         ("5", "is a mapping", None),
-        ("{type: int}", "needs names", None),
+        ("{type: int}", "has no names", None),
         ("{names: --x, tpye: int}", "unknown key 'tpye'", "did you mean 'type'?"),
         ("{names: --x, type: integer}", "unknown type 'integer'", "did you mean 'int'?"),
         ("{names: --x, action: store_yes}", "unknown action", "did you mean"),

@@ -53,7 +53,8 @@ class CommandParser(argparse.ArgumentParser):
         super().__init__(**kwargs)
 
     def error(self, message: str) -> NoReturn:
-        hints = "".join(f"\n  help: {hint}" for hint in self._hints(message))
+        known = list(self._hints(message)) or [f"`{self.prog} --help` explains every flag"]
+        hints = "".join(f"\n  help: {hint}" for hint in known)
         self.exit(EXIT_USAGE, f"{self.format_usage()}{self.prog}: error: {message}{hints}\n")
 
     def _hints(self, message: str) -> Iterator[str]:

@@ -111,7 +111,9 @@ def parse_dynamic_args(graph: Graph, *, reserved: Collection[str] = ()) -> tuple
     plain = is_plain(target)
     entries = _plain(target) if plain else None
     if not plain or not isinstance(entries, (list, dict, type(None))):
-        raise _error("the target dynamic_args must be a list of mappings with plain values", graph.span("dynamic_args"))
+        help = "flags are read before anything is built: write the values out, without !call or !var"
+        message = "the target dynamic_args must be a list of mappings with plain values"
+        raise _error(message, graph.span("dynamic_args"), help)
     items = entries.values() if isinstance(entries, dict) else entries or ()
     arguments = tuple(_argument(entry, _place(graph, index)) for index, entry in enumerate(items) if entry is not None)
     _check_collisions(arguments, reserved)
@@ -136,7 +138,9 @@ def _plain(value: Value) -> Any:
 
 def _argument(entry: Any, span: Span | None) -> DynamicArg:
     if not isinstance(entry, dict):
-        raise _error(f"an entry of dynamic_args is a mapping, not {entry!r}", span)
+        raise _error(
+            f"an entry of dynamic_args is a mapping, not {entry!r}", span, 'write { names: "--flag", type: int }'
+        )
     for key in entry:
         if key not in _KEYS:
             raise _error(f"unknown key {key!r} in an entry of dynamic_args", span, nearest(str(key), _KEYS, "keys"))
@@ -147,7 +151,7 @@ def _argument(entry: Any, span: Span | None) -> DynamicArg:
             raise _error(f"unknown {what} {word!r} of {names[0]}", span, nearest(str(word), known, f"{what}s"))
     choices = entry.get("choices")
     if choices is not None and not isinstance(choices, list):
-        raise _error(f"the choices of {names[0]} are a list, not {choices!r}", span)
+        raise _error(f"the choices of {names[0]} are a list, not {choices!r}", span, "write choices: [ a, b ]")
     options = {key: entry[key] for key in _OPTIONS if key in entry and key != "dest"}
     if action in _WITHOUT_VALUE:
         options.pop("nargs", None)
@@ -164,7 +168,9 @@ def _argument(entry: Any, span: Span | None) -> DynamicArg:
 def _flags(value: Any, span: Span | None) -> tuple[str, ...]:
     words = [value] if isinstance(value, str) else value
     if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
-        raise _error("an entry of dynamic_args needs names: a flag such as '--lr', or a list of them", span)
+        raise _error(
+            "an entry of dynamic_args has no names", span, 'give it a flag, `names: "--lr"`, or a list of flags'
+        )
     return tuple(_repaired(word, span) for word in words)
 
 
