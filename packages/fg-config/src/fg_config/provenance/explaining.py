@@ -1,0 +1,165 @@
+"""`explain`: where a value of a config comes from."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from fg_config.errors import GraphError
+from fg_config.graph import Graph, entries
+from fg_config.nodes import Call, Layer, Span, Value, Var
+from fg_config.provenance.explanation import Entry, Explanation, Feed, Kind, Origin
+from fg_config.provenance.regions import expressions_behind
+from fg_config.provenance.replaced import replaced_lines
+from fg_config.provenance.shown import shown_value
+from fg_config.provenance.sites import Sites
+from fg_config.provenance.variables import Given, Variables
+from fg_config.steps import path_text, steps_of
+from fg_config.tagged import tagged_content
+
+if TYPE_CHECKING:
+    from fg_config.projects.project import Project
+    from fg_config.rendering.render import CompiledTemplate
+
+_SUGGESTIONS: Final = 5
+# The kind of an expression is that of the first of these among the names that fed it.
+_PRECEDENCE: Final[tuple[Kind, ...]] = ("dynamic argument", "template variable", "default()", "environment")
+
+
+def explain(source: Project | Graph, path: str = "") -> Explanation:
+    """Explain the value at `path` (empty: the whole config): every line that wrote it, newest first, and why.
+
+    From a `Project` the answer reaches back to expressions, assignments, flags and replaced blocks; from a `Graph`
+    alone it names the lines. Nothing that the config names is imported. Raises `GraphError` for a path that does not
+    exist, with the paths that end like it.
+    """
+    graph = source if isinstance(source, Graph) else source.graph
+    try:
+        graph.at(path)
+    except GraphError as error:
+        raise _with_suggestions(graph, path, error) from None
+    return _Explainer(graph, None if isinstance(source, Graph) else source).explain(path)
+
+
+class _Explainer:
+    def __init__(self, graph: Graph, project: Project | None) -> None:
+        self.graph = graph
+        self.render = project.render if project else None
+        search_path = project.search_path if project else ()
+        self.sites = Sites(self.render, project.project_dir if project else None, search_path)
+        self.variables = Variables(self.render, self.sites, given_to(project)) if self.render and project else None
+
+    def explain(self, path: str) -> Explanation:
+        value = self.graph.at(path)
+        steps = steps_of(path)
+        layers = self.graph.origins(path)
+        origins = [self._origin(layer, steps[-1] if steps else "", layers[at + 1 :]) for at, layer in enumerate(layers)]
+        return Explanation(
+            path=path,
+            value=Graph(value).to_json(),
+            shown=shown_value(value),
+            origins=(*origins, *self._replaced(layers, steps)),
+            entries=tuple(self._entries(value, steps)),
+        )
+
+    def _origin(self, layer: Layer, key: Any, older: tuple[Layer, ...]) -> Origin:
+        site = self.sites.at(layer.span)
+        merged_at = self.sites.at(layer.merged_at) if layer.merged_at else None
+        feeds = self._feeds(layer, key)
+        kind = self._kind(layer, key, feeds, has_older=bool(older))
+        return Origin(kind=kind, site=site, value=shown_value(layer.value), merged_at=merged_at, feeds=feeds)
+
+    def _feeds(self, layer: Layer, key: Any) -> tuple[Feed, ...]:
+        template = self._template(layer.span)
+        if template is None or self.variables is None:
+            return ()
+        return self.variables.feeds(expressions_behind(template, layer.span, key), template, layer.span.line)
+
+    def _kind(self, layer: Layer, key: Any, feeds: tuple[Feed, ...], *, has_older: bool) -> Kind:
+        if layer.how != "explicit":
+            return layer.how
+        sources = set(_sources(feeds))
+        found = next((kind for kind in _PRECEDENCE if kind in sources), None)
+        if found is not None:
+            return found
+        template = self._template(layer.span)
+        if template is not None and expressions_behind(template, layer.span, key):
+            return "expression"
+        if not has_older:
+            return "literal"
+        block = template.facts.block_at(layer.span.line - template.source.first_line + 1) if template else None
+        return "super() then redeclared" if block and block.calls_super else "redeclared"
+
+    def _template(self, span: Span) -> CompiledTemplate | None:
+        return self.render.template_at(span) if self.render else None
+
+    def _replaced(self, layers: tuple[Layer, ...], steps: list[str | int]) -> Iterator[Origin]:
+        seen = {(layer.span.file, layer.span.line) for layer in layers}
+        for layer in layers if self.render and steps else ():
+            assert self.render is not None
+            for template, line in replaced_lines(self.render, layer.span, steps[-1]):
+                if (template.source.file, line) not in seen:
+                    seen.add((template.source.file, line))
+                    yield Origin(kind="replaced block", site=self.sites.of_line(template, line))
+
+    def _entries(self, value: Value, steps: list[str | int]) -> Iterator[Entry]:
+        content = tagged_content(value)
+        holder = value if content is None else content
+        names = self.graph.item_keys.get(id(holder), ())
+        for key, item in entries(holder).items():
+            layers = self.graph.origins([*steps, key])
+            name = names[key] if key in range(len(names)) else key
+            if layers:
+                kind = self._kind(layers[0], key, self._feeds(layers[0], key), has_older=len(layers) > 1)
+                yield Entry(name=str(name), value=shown_value(item), kind=kind, site=self.sites.at(layers[0].span))
+            else:
+                yield Entry(name=str(name), value=shown_value(item))
+
+
+def given_to(project: Project) -> Given:
+    """What the project's config was rendered with."""
+    return Given(
+        variables=project.template_vars,
+        flags={argument.dest: argument.names[0] for argument in project.dynamic_args},
+    )
+
+
+def _sources(feeds: tuple[Feed, ...]) -> Iterator[str]:
+    for feed in feeds:
+        yield feed.source
+        yield from _sources(feed.feeds)
+
+
+# --- paths that do not exist --------------------------------------------------------------------------------------
+
+
+def _with_suggestions(graph: Graph, path: str, error: GraphError) -> GraphError:
+    """The error of a missing path, naming the paths that end with the same steps (`lr` → `optimizer.lr`)."""
+    steps = [str(step) for step in steps_of(path)]
+    found = paths_ending(graph, steps) or paths_ending(graph, steps[-1:])
+    if not found:
+        return error
+    more = f" and {len(found) - _SUGGESTIONS} more" if len(found) > _SUGGESTIONS else ""
+    help = f"there is {', '.join(found[:_SUGGESTIONS])}{more}"
+    return GraphError(error.message, code=error.code, span=error.span, help=help)
+
+
+def paths_ending(graph: Graph, steps: list[str]) -> list[str]:
+    """The paths whose last steps are `steps`, shortest first. What is shared is met once, on its shortest path."""
+    found: list[str] = []
+    todo: deque[tuple[list[Any], Value]] = deque([([], graph.root)])
+    seen: set[int] = set()
+    while todo:
+        path, value = todo.popleft()
+        if path and [str(step) for step in path[-len(steps) :]] == steps:
+            found.append(path_text(path))
+        if id(value) in seen or not isinstance(value, (Call, Var, dict, list, tuple)):
+            continue
+        seen.add(id(value))
+        content = tagged_content(value)
+        holder = value if content is None else content
+        names = graph.item_keys.get(id(holder), ())
+        for key, item in entries(holder).items():
+            todo.append(([*path, names[key] if key in range(len(names)) else key], item))
+    return found
