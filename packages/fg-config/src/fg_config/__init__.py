@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     from fg_config.exporting.export_python import generate_code
     from fg_config.exporting.export_yaml import to_yaml
     from fg_config.graph import Graph
-    from fg_config.nodes import MISSING, Call, Span, Value, Var
+    from fg_config.nodes import MISSING, Call, Layer, Span, Value, Var
     from fg_config.projects.dynamic_args import DynamicArg, parse_dynamic_args
     from fg_config.projects.meta import ProjectMeta
     from fg_config.projects.project import Project, from_project, list_configs
     from fg_config.projects.workspace import find_project_dir, find_workspace_dir
+    from fg_config.provenance.explaining import explain
+    from fg_config.provenance.explanation import Explanation
     from fg_config.rendering.render import TemplateUse
     from fg_config.rendering.sourcemap import RenderedText
 
@@ -41,10 +43,12 @@ _MODULES = {
     "ConfigError": "errors",
     "DotDict": "building.latent",
     "DynamicArg": "projects.dynamic_args",
+    "Explanation": "provenance.explanation",
     "Graph": "graph",
     "GraphError": "errors",
     "ImportPolicy": "building.policy",
     "Latent": "building.latent",
+    "Layer": "nodes",
     "LoadedConfig": "environment",
     "MISSING": "nodes",
     "Override": "changes.overrides",
@@ -62,6 +66,7 @@ _MODULES = {
     "YamlError": "errors",
     "build": "building.builder",
     "build_value": "building.builder",
+    "explain": "provenance.explaining",
     "find_project_dir": "projects.workspace",
     "find_workspace_dir": "projects.workspace",
     "from_project": "projects.project",
@@ -79,10 +84,12 @@ __all__ = [
     "ConfigError",
     "DotDict",
     "DynamicArg",
+    "Explanation",
     "Graph",
     "GraphError",
     "ImportPolicy",
     "Latent",
+    "Layer",
     "LoadedConfig",
     "Override",
     "PolicyError",
@@ -99,6 +106,7 @@ __all__ = [
     "YamlError",
     "build",
     "build_value",
+    "explain",
     "find_project_dir",
     "find_workspace_dir",
     "from_project",
