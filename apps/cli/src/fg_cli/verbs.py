@@ -40,6 +40,7 @@ _TABLE: Final = {
         "check": "find mistakes and doubtful places without running anything",
         "lint": "the same as check",
         "construct": "build a target and print it",
+        "editor": "write syntax highlighting for an editor",
     },
     "fg_trainers.commands": {
         "train": "train what a config describes",

@@ -29,6 +29,7 @@ VERBS: dict[str, str] = {
     "check": "find mistakes and doubtful places without running anything",
     "lint": "the same as check",
     "construct": "build a target and print it",
+    "editor": "write syntax highlighting for an editor",
 }
 
 DYNAMIC: Final = frozenset({"pp", "graph", "code", "construct", "explain"})  # verbs that take the flags a config declares
