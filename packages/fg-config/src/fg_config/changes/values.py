@@ -71,12 +71,16 @@ def _scalar(text: str, old: bool | int | float) -> bool | int | float:
 def _yaml(text: str, span: Span) -> ReadValue:
     """One YAML value. Unlike in YAML 1.1, `3e-4` is a number: nobody who types it on a command line means a string."""
     from fg_config.parsing.parse import parse_graph
-    from fg_config.rendering.sourcemap import RenderedText, SourceMap
+    from fg_config.rendering.sourcemap import RenderedText
 
     if _NUMBER.fullmatch(text.strip()):
         return ReadValue(float(text))
-    source = SourceMap([0], [(0, 0)], [0], lambda template, line: span)
-    graph = parse_graph(RenderedText(f"- {text}", source))
+
+    class Argument(RenderedText):
+        def span(self, line: int, column: int = 0) -> Span:
+            return span
+
+    graph = parse_graph(Argument(f"- {text}"))
     if not isinstance(graph.root, list) or len(graph.root) != 1:
         raise ValueError(f"{text!r} is more than one value")
     inside = reachable(graph.root[0])
