@@ -21,7 +21,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
     form.add_argument("--sarif", action="store_true", help="print SARIF 2.1.0, for code hosts and editors")
-    form.add_argument("--explain", metavar="CODE", help="say what a code means, or list all with `all`")
+    form.add_argument(
+        "--explain", type=_explained, metavar="CODE", help="say what a code means, or list all with `all`"
+    )
     parser.add_argument("--all", action="store_true", help="every config of the project (default: one)")
     parser.add_argument("-r", "--recursive", action="store_true", help="every config of every project below -p")
     parser.add_argument(
@@ -42,6 +44,14 @@ def _codes(text: str) -> tuple[str, ...]:
         if not known(word):
             raise argparse.ArgumentTypeError(f"{word!r} is no code; families are {', '.join(FAMILIES)}")
     return words
+
+
+def _explained(text: str) -> str:
+    from fg_config.lint.codes import CODES
+
+    if text != "all" and text not in CODES:
+        raise argparse.ArgumentTypeError(f"{text!r} is no code; `--explain all` lists them")
+    return text
 
 
 def run(args: argparse.Namespace) -> int:
@@ -67,14 +77,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _explanation(word: str) -> str:
-    from fg_config.errors import ConfigError
-    from fg_config.hints import nearest
     from fg_config.lint.codes import CODES, explanation
 
     if word == "all":
         return "\n".join(f"{code}  {entry.severity:<7}  {entry.title}" for code, entry in CODES.items())
-    if word not in CODES:
-        raise ConfigError(f"{word!r} is no code of check", code="FG0108", help=nearest(word, CODES, "codes"))
     return explanation(word)
 
 

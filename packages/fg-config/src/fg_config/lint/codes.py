@@ -88,6 +88,7 @@ CODES: Final[dict[str, Code]] = {
         "block inside a header's block",
         "A block written in full behind a `[name]` header lies inside the header's block and vanishes with it.",
     ),
+    "FG0209": Code("error", "missing block", "A parent requires a block that the config does not define."),
     "FG0210": Code("warning", "label defined twice", "Two sub-templates of one render have the same label."),
     "FG0211": Code("warning", "unused `set`", "No template of the search path reads the variable."),
     "FG0212": Code("warning", "unused label", "No template of the search path includes or extends the sub-template."),
@@ -97,7 +98,7 @@ CODES: Final[dict[str, Code]] = {
         "Another directory of the search path has a template of the same name, which this one hides.",
     ),
     # --- YAML -----------------------------------------------------------------------------------------------------
-    "FG0301": Code("error", "YAML syntax", "The rendered text is no YAML."),
+    "FG0300": Code("error", "YAML syntax", "The rendered text is no YAML."),
     "FG0302": Code("error", "unsupported value", "A date, a set, binary data, or a value that is not of its tag."),
     "FG0303": Code("error", "unusable key", "A node or a container cannot be a key."),
     "FG0304": Code("error", "merge of no mapping", "`<<` merges a mapping or a list of mappings."),
@@ -123,8 +124,8 @@ CODES: Final[dict[str, Code]] = {
         "A block keeps its parent's keys with super() and adds one that differs from an inherited key by a slip.",
     ),
     # --- graph ----------------------------------------------------------------------------------------------------
-    "FG0400": Code("error", "alias to itself", "An alias leads back to the node that holds it."),
     "FG0402": Code("error", "name given twice", "Two nodes have the same explicit name."),
+    "FG0407": Code("error", "alias to itself", "An alias leads back to the node that holds it."),
     "FG0421": Code(
         "note",
         "variable without default",
@@ -160,10 +161,10 @@ CODES: Final[dict[str, Code]] = {
     "FG0603": Code("error", "wrong meta.yaml", "meta.yaml is a mapping of plain values."),
     "FG0604": Code("error", "missing config", "The project has no config of the name that default_config gives."),
     "FG0610": Code("error", "wrong dynamic_args", "An entry of dynamic_args does not declare a flag as it must."),
-    "FG0620": Code("warning", "unknown key of meta.yaml", "Nobody reads the key."),
-    "FG0621": Code("warning", "missing search directory", "A directory of `searchdir` does not exist."),
-    "FG0622": Code("warning", "stray characters in a flag", "The flag is read without them; nobody could type it."),
-    "FG0623": Code("warning", "config without meta", "The target `meta` names and describes a config; `ls` needs it."),
+    "FG0630": Code("warning", "unknown key of meta.yaml", "Nobody reads the key."),
+    "FG0631": Code("warning", "missing search directory", "A directory of `searchdir` does not exist."),
+    "FG0632": Code("warning", "stray characters in a flag", "The flag is read without them; nobody could type it."),
+    "FG0633": Code("warning", "config without meta", "The target `meta` names and describes a config; `ls` needs it."),
 }
 
 

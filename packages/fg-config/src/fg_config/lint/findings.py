@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from fg_config.errors import ConfigError, report
 from fg_config.nodes import Span
 
 Severity = Literal["error", "warning", "note"]
-SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "note")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,17 +72,17 @@ def from_error(error: ConfigError) -> Finding:
 def merged(findings: Iterable[Finding]) -> list[Finding]:
     """Each finding once, with all configs that show it, sorted by place.
 
-    Of two findings of one code at one line the graver stays: what stops one config may be a doubt in another.
+    What stops one config and is a doubt in another is one mistake: beside an error, a warning of its code at its line
+    says nothing new.
     """
     unique: dict[tuple[Any, ...], Finding] = {}
     for finding in findings:
-        key = (finding.code, *finding.place[:2]) if finding.span else (finding.code, finding.message)
-        if finding.severity == "note":
-            key = (*key, finding.message)
+        key = (finding.code, finding.severity, *finding.place, finding.message)
         earlier = unique.get(key, finding)
-        graver = min(earlier, finding, key=lambda each: SEVERITIES.index(each.severity))
-        unique[key] = replace(graver, configs=tuple(dict.fromkeys([*earlier.configs, *finding.configs])))
-    return sorted(unique.values(), key=lambda each: (*each.place, each.code, each.message))
+        unique[key] = replace(earlier, configs=tuple(dict.fromkeys([*earlier.configs, *finding.configs])))
+    stopped = {(each.code, each.place[:2]) for each in unique.values() if each.span and each.severity == "error"}
+    kept = (each for each in unique.values() if each.severity == "error" or (each.code, each.place[:2]) not in stopped)
+    return sorted(kept, key=lambda each: (*each.place, each.code, each.message))
 
 
 def relative_to(findings: Iterable[Finding], directory: Path) -> Iterator[Finding]:

@@ -27,7 +27,7 @@ def unknown_meta_keys(project: Project) -> Iterator[Finding]:
     graph = load_meta(project.meta.project_dir, project.meta.workspace_root).graph
     for key in project.meta.extra:
         span = graph.span((key,))
-        yield make("FG0620", f"nobody reads the key {key!r} of {META}", span, nearest(key, KEYS, "keys"))
+        yield make("FG0630", f"nobody reads the key {key!r} of {META}", span, nearest(key, KEYS, "keys"))
 
 
 def missing_search_directories(project: Project) -> Iterator[Finding]:
@@ -36,7 +36,7 @@ def missing_search_directories(project: Project) -> Iterator[Finding]:
     for index, directory in enumerate(project.meta.searchdir):
         if not directory.is_dir():
             span = _entry_span(graph, index) or Span(file=str(project.project_dir / META), line=1)
-            yield make("FG0621", f"the search directory {directory} does not exist", span, _near_directory(directory))
+            yield make("FG0631", f"the search directory {directory} does not exist", span, _near_directory(directory))
 
 
 def _entry_span(graph: Graph, index: int) -> Span | None:
@@ -60,7 +60,7 @@ def config_without_meta(context: ConfigContext) -> Iterator[Finding]:
         first = context.templates[0].source
         span = Span(file=first.file, line=1)
         help = "extend a type such as 'config_type.yaml', or declare `meta: {config_name: …, config_description: …}`"
-        yield context.found("FG0623", f"the config {context.name!r} has no target `meta`", span, help)
+        yield context.found("FG0633", f"the config {context.name!r} has no target `meta`", span, help)
 
 
 # --- dynamic arguments --------------------------------------------------------------------------------------------
@@ -83,7 +83,7 @@ def repaired_flags(context: ConfigContext) -> Iterator[Finding]:
             repaired = re.sub(r"[^\w-]", "", name)
             if not _FLAG.fullmatch(name) and _FLAG.fullmatch(repaired):
                 message = f"the flag {name!r} has characters that nobody can type"
-                yield context.found("FG0622", message, context.graph.span(path), f"it is read as {repaired!r}")
+                yield context.found("FG0632", message, context.graph.span(path), f"it is read as {repaired!r}")
 
 
 def _flags(graph: Graph) -> Iterator[tuple[tuple[str | int, ...], list[str]]]:

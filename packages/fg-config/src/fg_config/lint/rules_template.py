@@ -64,7 +64,7 @@ class _Definitions:
     def names(self) -> list[str]:
         """What could have been meant."""
         keys = (f"{holder}.{key}" for holder, known in self._keys.items() for key in known or ())
-        return [*self._roots, *keys]
+        return [*self._roots, *self._optional, *keys]
 
     def covers(self, read: Read) -> bool:
         """Whether something defines what is read, or some template reckons with its absence."""

@@ -132,7 +132,7 @@ def _begins_a_line(source: TemplateSource, line: int) -> bool:
     """
     index = line - source.first_line
     above = source.lines[index - 1].strip() if index > 0 else ""
-    if above.startswith(("--", "<<", ">>")):
+    if above.startswith(("--", "<<", ">>")) or _HEADER.fullmatch(above):
         return True
     return above.startswith("{%") and above.endswith("%}")
 

@@ -43,7 +43,7 @@ def numbers_as_text(context: ConfigContext) -> Iterator[Finding]:
     """Plain scalars that look like a number and are a string in YAML 1.1."""
     assert context.text is not None
     for node in nodes_of(context.document):
-        plain = isinstance(node, yaml.ScalarNode) and node.tag == _STRING and node.style is None
+        plain = isinstance(node, yaml.ScalarNode) and node.tag == _STRING and not node.style
         if plain and (number := _as_number(node.value)):
             message = f"{node.value} is read as text, not as a number"
             help = f"write {number}, or '{node.value}' in quotes if it is text"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -36,15 +37,24 @@ def lines_in_strings(lines: Sequence[str]) -> Iterator[Hit]:
                 yield from _hits(line, number, "a block scalar", 0)
                 continue
             scalar_indent = None
-        if not line.strip() or _HEADER.fullmatch(line):
+        if _HEADER.fullmatch(line):
             quote = ""
+        if not line.strip() or _HEADER.fullmatch(line):
             continue
         if not quote and (line.lstrip().startswith("#") or _OPERATOR.fullmatch(line)):
             continue
         yield from _quoted_hits(line, number, quote)
         quote = _open_quote(line, quote)
+        if quote and not _closes_below(lines[number:], quote):
+            quote = ""  # an apostrophe, not a string
         if not quote and (begin := _BLOCK_SCALAR.fullmatch(line)):
             scalar_indent = len(begin[1])
+
+
+def _closes_below(lines: Sequence[str], quote: str) -> bool:
+    """Whether a string that is open behind a line ends before the next header."""
+    below = itertools.takewhile(lambda line: not _HEADER.fullmatch(line), lines)
+    return any(quote in line for line in below)
 
 
 def _is_inside(line: str, indent: int) -> bool:
