@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -76,19 +77,81 @@ def test_other_shells_keep_job_control(run_shell, shell, words):
     assert "forgather got" not in run_shell(shell, f"fg {words}")
 
 
-def _complete(run_shell, *words: str) -> list[str]:
-    quoted = " ".join(f"'{word}'" for word in words)
-    script = f"COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; _forgather; printf '%s\\n' \"${{COMPREPLY[@]}}\""
-    return [line for line in run_shell("bash", script).splitlines() if line]
+@pytest.fixture
+def complete(run_shell, project):
+    """The words that a shell offers for the last of `words`, asked from the real command inside the project."""
+    run_shell.command.write_text(f'#!/bin/sh\ncd {project}\nexec {sys.executable} -m fg_cli "$@"\n')
+
+    def bash(*words: str) -> list[str]:
+        quoted = " ".join(shlex.quote(word) for word in words)
+        script = f"COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; _forgather; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        return [line for line in run_shell("bash", script).splitlines() if line]
+
+    def zsh(*words: str) -> list[str]:
+        """The function runs outside the line editor, so what it hands to zsh's completion is caught."""
+        quoted = " ".join(shlex.quote(word) for word in words)
+        catch = "_describe() { print -rl -- ${described%%:*} }; _files() { print -r -- files $@ }"
+        script = f"{catch}; words=({quoted}); CURRENT={len(words)}; _forgather"
+        return [line for line in run_shell("zsh", script).splitlines() if line]
+
+    def fish(*words: str) -> list[str]:
+        lines = run_shell("fish", f"complete -C {shlex.quote(' '.join(words))}").splitlines()
+        return [line.partition("\t")[0] for line in lines]
+
+    return {"bash": bash, "zsh": zsh, "fish": fish}
 
 
-def test_bash_completes_verbs(run_shell):
-    assert _complete(run_shell, "forgather", "") == list(VERBS)
-    assert _complete(run_shell, "fg", "-p", "x", "tr") == ["trefs", "train"]
-    assert _complete(run_shell, "forgather", "ls", "tr") == []
+SHELLS = pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 
 
-def test_bash_completes_config_names_of_the_project(run_shell, project):
-    run_shell.command.write_text(f'#!/bin/sh\nexec {sys.executable} -m fg_cli "$@"\n')
-    assert _complete(run_shell, "forgather", "-p", str(project), "pp", "-t", "") == ["other.yaml", "small.yaml"]
-    assert _complete(run_shell, "forgather", "-p", str(project), "pp", "-t", "sm") == ["small.yaml"]
+@SHELLS
+def test_verbs_are_completed(complete, shell):
+    assert set(complete[shell]("forgather", "")) >= set(VERBS)
+    assert sorted(complete[shell]("forgather", "-p", ".", "tr")) == sorted(verb for verb in VERBS if verb[:2] == "tr")
+
+
+@SHELLS
+def test_the_short_name_is_completed_too(complete, shell):
+    assert complete[shell]("fg", "-p", ".", "tar") == ["targets"]
+
+
+@SHELLS
+def test_config_names_of_the_project_are_completed(complete, shell):
+    assert sorted(complete[shell]("forgather", "pp", "-t", "")) == ["other.yaml", "small.yaml"]
+    assert complete[shell]("forgather", "pp", "-t", "sm") == ["small.yaml"]
+
+
+@SHELLS
+def test_flags_of_the_verb_and_of_the_config_are_completed(complete, shell):
+    assert sorted(complete[shell]("forgather", "construct", "--se")) == ["--seed", "--set", "--set-json"]
+
+
+@SHELLS
+def test_targets_are_completed(complete, shell):
+    assert sorted(complete[shell]("forgather", "graph", "--target", "m")) == ["main", "meta"]
+
+
+def test_bash_takes_words_apart_at_equals_signs(complete):
+    assert complete["bash"]("forgather", "graph", "--target", "=", "ma") == ["main"]
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_keep_equals_signs_in_the_word(complete, shell):
+    assert complete[shell]("forgather", "graph", "--target=ma") == ["--target=main"]
+
+
+@SHELLS
+def test_directories_are_completed_for_projects(complete, shell, tmp_path):
+    (tmp_path / "numerals").mkdir()
+    found = complete[shell]("forgather", "ls", "num")
+    if shell == "zsh":
+        assert found == ["files -/"]
+    else:
+        assert [name.rstrip("/") for name in sorted(found)] == ["numbers", "numerals"]
+
+
+@SHELLS
+def test_completion_never_writes_an_error(complete, shell, project):
+    (project / "meta.yaml").write_text("name: [\n")
+    assert complete[shell]("forgather", "pp", "-t", "") == []
+    assert complete[shell]("forgather", "-p", "/nowhere", "pp", "-t", "") == []

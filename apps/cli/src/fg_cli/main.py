@@ -4,32 +4,45 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import shlex
 import sys
 from collections.abc import Sequence
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from fg_cli.__about__ import __version__
-from fg_cli.verbs import VERBS, Verb
+from fg_cli.verbs import HELPS, VERBS, Verb
+
+if TYPE_CHECKING:
+    from fg_config.command_line import Commands
 
 _VALUE_OPTIONS: Final = ("-p", "--project-dir", "-t", "--config-template")
+_GLOBAL: Final = (*_VALUE_OPTIONS, "--no-dyn", "-i", "--interactive", "-h", "--help")
 _GLOBAL_OPTIONS: Final = """\
 options of the verbs that work on a config (before or after the verb):
   -p, --project-dir DIR       project, or a directory inside it (default: .)
   -t, --config-template NAME  config of the project (default: the project's own default)
   --no-dyn                    do not read the config's own flags
+  -i, --interactive           open the interactive shell (before a verb: after running it)
   -h, --help                  this text; behind a verb, the verb's flags
   --version                   the version of this command"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: of this process) and return its exit code."""
-    before, verb, after = split(list(sys.argv[1:] if argv is None else argv))
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["--complete"]:  # asked by the functions that `shell-init` prints
+        from fg_cli.prompt import print_completion
+
+        return print_completion(words[1:])
+    before, verb, after = split(words)
+    if {"-i", "--interactive"} & set(before):
+        from fg_cli.prompt import open_shell
+
+        return open_shell(before, verb, after)
     if verb is None:
         return _without_verb(before)
     if verb not in VERBS:
-        from fg_config.command_line import unknown_verb
-
-        return unknown_verb(verb, {name: each.help for name, each in VERBS.items()}, "forgather")
+        return _unknown(before, verb, after)
     return _dispatch(VERBS[verb], before, after)
 
 
@@ -61,12 +74,34 @@ def _without_verb(options: list[str]) -> int:
     return 2
 
 
+def _unknown(before: list[str], verb: str, after: list[str]) -> int:
+    """The word in place of the verb may be the value of an option that stands too early: `--lr 1e-3 train`."""
+    early = next((word for word in before if word.startswith("-") and word.partition("=")[0] not in _GLOBAL), None)
+    behind = next((index for index, word in enumerate(after) if word in VERBS), None)
+    if early is None or behind is None:
+        from fg_config.command_line import unknown_verb
+
+        return unknown_verb(verb, HELPS, "forgather")
+    fixed = shlex.join(["forgather", after[behind], *before, verb, *after[:behind], *after[behind + 1 :]])
+    text = f"forgather: {early} stands before the verb, where only -p, -t, --no-dyn and -i may stand\n  help: {fixed}"
+    print(text, file=sys.stderr)  # noqa: T201
+    return 2
+
+
+def commands_of(verb: str) -> Commands | None:
+    """The module that declares a verb, or None when its distribution is not installed."""
+    module = VERBS[verb].module
+    if importlib.util.find_spec(module.partition(".")[0]) is None:
+        return None
+    return cast("Commands", importlib.import_module(module))
+
+
 def _dispatch(verb: Verb, before: list[str], after: list[str]) -> int:
-    if importlib.util.find_spec(verb.module.partition(".")[0]) is None:
+    commands = commands_of(verb.name)
+    if commands is None:
         text = f"forgather: {verb.name!r} is a verb of {verb.distribution}, which is not installed"
         print(f"{text}\n  help: pip install {verb.distribution}", file=sys.stderr)  # noqa: T201
         return 2
-    from fg_config.command_line import Commands, run_verb
+    from fg_config.command_line import run_verb
 
-    commands = cast("Commands", importlib.import_module(verb.module))
     return run_verb(commands, verb.name, after, prog=f"forgather {verb.name}", before=before)

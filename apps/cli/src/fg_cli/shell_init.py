@@ -12,8 +12,6 @@ from importlib.resources import files
 from string import Template
 from typing import Final
 
-from fg_cli import verbs
-
 SHELLS: Final = ("bash", "zsh", "fish")
 VERBS: Final = {"shell-init": "print the shell function that makes `fg VERB` work at the prompt"}
 
@@ -37,16 +35,6 @@ def run(verb: str, args: argparse.Namespace) -> int:
 
 
 def shell_text(shell: str) -> str:
-    """The function `fg` and the completion of verbs, config names (`-t`) and directories (`-p`)."""
+    """The function `fg`, and a completion that asks the command what fits."""
     template = Template(files("fg_cli").joinpath("shell", f"init.{shell}").read_text(encoding="utf-8"))
-    return template.substitute(use=_USE[shell], verbs=" ".join(verbs.VERBS), described=_described(shell))
-
-
-def _described(shell: str) -> str:
-    """One line per verb with its help, in the form that the shell's completion takes."""
-    line = {
-        "bash": "{name}",
-        "zsh": "        '{name}:{help}'",
-        "fish": "complete -c forgather -n __fish_use_subcommand -a {name} -d '{help}'",
-    }[shell]
-    return "\n".join(line.format(name=verb.name, help=verb.help.replace("'", "")) for verb in verbs.VERBS.values())
+    return template.substitute(use=_USE[shell])

@@ -40,6 +40,8 @@ _TABLE: Final = {
         "check": "find mistakes and doubtful places without running anything",
         "lint": "the same as check",
         "construct": "build a target and print it",
+        "imports": "list what building a target would import, and what would be refused",
+        "trust": "trust a directory: its configs are built without import policy",
         "editor": "write syntax highlighting for an editor",
     },
     "fg_trainers.commands": {
@@ -60,3 +62,4 @@ _TABLE: Final = {
 VERBS: Final[dict[str, Verb]] = {
     name: Verb(name, module, text) for module, verbs in _TABLE.items() for name, text in verbs.items()
 }
+HELPS: Final = {name: verb.help for name, verb in VERBS.items()}

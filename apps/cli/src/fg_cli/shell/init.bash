@@ -7,22 +7,19 @@ fg() {
     esac
 }
 
+# The command says what fits: first which kind of paths, then a candidate per line with its help behind a tab.
 _forgather() {
-    local current=$${COMP_WORDS[COMP_CWORD]} previous=$${COMP_WORDS[COMP_CWORD - 1]}
-    local project=. verb='' words='' word index
-    for ((index = 1; index < COMP_CWORD; index++)); do
-        word=$${COMP_WORDS[index]}
-        case "$${COMP_WORDS[index - 1]}" in
-            -p | --project-dir) project=$$word ;;
-            -t | --config-template) ;;
-            *) [[ $$word == -* || -n $$verb ]] || verb=$$word ;;
-        esac
+    local -a lines
+    local current=$${COMP_WORDS[COMP_CWORD]} line
+    [[ $$current != '=' ]] || current=''
+    mapfile -t lines < <(command forgather --complete "$${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
+    COMPREPLY=()
+    for line in "$${lines[@]:1}"; do
+        COMPREPLY+=("$${line%%$$'\t'*}")
     done
-    case "$$previous" in
-        -t | --config-template) words=$$(command forgather ls --names -p "$$project" 2>/dev/null) ;;
-        -p | --project-dir) ;;
-        *) [[ -n $$verb ]] || words='$verbs' ;;
+    case $${lines[0]-} in
+        files) compopt -o default 2>/dev/null; mapfile -t -O "$${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$$current") ;;
+        directories) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -d -- "$$current") ;;
     esac
-    COMPREPLY=($$(compgen -W "$$words" -- "$$current"))
 }
-complete -o default -F _forgather forgather fg
+complete -F _forgather forgather fg

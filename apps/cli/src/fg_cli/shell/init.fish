@@ -12,7 +12,17 @@ function fg --description 'job control, or forgather VERB'
     end
 end
 
-$described
-complete -c forgather -s t -l config-template -x -a '(command forgather ls --names 2>/dev/null)' -d config
-complete -c forgather -s p -l project-dir -x -a '(__fish_complete_directories)' -d project
+# The command says what fits: first which kind of paths, then a candidate per line with its help behind a tab.
+function __forgather_complete
+    set -l words (commandline -opc)
+    set -l lines (command forgather --complete $$words[2..-1] (commandline -ct) 2>/dev/null)
+    switch "$$lines[1]"
+        case files
+            __fish_complete_path (commandline -ct)
+        case directories
+            __fish_complete_directories (commandline -ct) ''
+    end
+    printf '%s\n' $$lines[2..-1]
+end
+complete -c forgather -f -a '(__forgather_complete)'
 complete -c fg -w forgather

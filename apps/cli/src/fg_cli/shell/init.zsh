@@ -7,24 +7,18 @@ fg() {
     esac
 }
 
+# The command says what fits: first which kind of paths, then a candidate per line with its help behind a tab.
 _forgather() {
-    local -a verbs
-    verbs=(
-$described
-    )
-    local project=. verb='' index word
-    for ((index = 2; index < CURRENT; index++)); do
-        word=$$words[index]
-        case $$words[index-1] in
-            (-p | --project-dir) project=$$word ;;
-            (-t | --config-template) ;;
-            (*) [[ $$word == -* || -n $$verb ]] || verb=$$word ;;
-        esac
+    local -a lines described
+    local line
+    lines=("$${(@f)$$(command forgather --complete "$${(@Q)words[2,CURRENT]}" 2>/dev/null)}")
+    for line in $$lines[2,-1]; do
+        described+=("$${$${line%%$$'\t'*}//:/\\:}:$${line#*$$'\t'}")
     done
-    case $$words[CURRENT-1] in
-        (-t | --config-template) compadd -- $$(command forgather ls --names -p "$$project" 2>/dev/null) ;;
-        (-p | --project-dir) _files -/ ;;
-        (*) if [[ -z $$verb ]]; then _describe verb verbs; else _files; fi ;;
+    (( $$#described )) && _describe -V candidate described
+    case $$lines[1] in
+        (files) _files ;;
+        (directories) _files -/ ;;
     esac
 }
 if (( $$+functions[compdef] )); then
