@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fg_models.errors import TokenizerError as TokenizerError
     from fg_models.export import read_config as read_config
     from fg_models.export import write_model_source as write_model_source
+    from fg_models.hub_texts import HubTexts as HubTexts
     from fg_models.loading import construct_model as construct_model
     from fg_models.loading import load_model as load_model
     from fg_models.loading import materialize as materialize
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "DirectoryBusyError": "errors",
+    "HubTexts": "hub_texts",
     "ModelDirectoryError": "errors",
     "ModelError": "errors",
     "ModelSource": "source",
@@ -50,6 +52,7 @@ _MODULES = {
 
 __all__ = [
     "DirectoryBusyError",
+    "HubTexts",
     "ModelDirectoryError",
     "ModelError",
     "ModelSource",
