@@ -7,7 +7,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from fg_config import ConfigEnvironment
 from fg_config.rendering.preprocess import preprocess
-from fg_config.rendering.sourcemap import marker, trim_marked, unmarked
+from fg_config.rendering.marks import marker, trim_marked, unmarked
 
 LINES = [
     "a: 1",

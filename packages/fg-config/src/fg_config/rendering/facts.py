@@ -7,10 +7,12 @@ names are dotted as written (`ns.max_steps`).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Literal, TypeVar
 
 from jinja2 import nodes
+
+_Fact = TypeVar("_Fact")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +112,38 @@ def facts_of(template: nodes.Template) -> TemplateFacts:
         names_read=tuple(dict.fromkeys(_reads(template))),
         stray_text=tuple(_stray_text(template)),
     )
+
+
+# --- as plain tuples ----------------------------------------------------------------------------------------------
+
+
+def to_plain(facts: Any) -> Any:
+    """Facts as tuples, strings and numbers, which can be stored."""
+    if is_dataclass(facts):
+        return tuple(to_plain(getattr(facts, field.name)) for field in fields(facts))
+    return tuple(map(to_plain, facts)) if type(facts) is tuple else facts
+
+
+def from_plain(plain: Any) -> TemplateFacts:
+    """The inverse of `to_plain`."""
+    references, blocks, expressions, sets, names_read, stray_text = plain
+    return TemplateFacts(
+        references=tuple(Reference(kind=kind, target=target, line=line) for kind, target, line in references),
+        blocks=tuple(_record(BlockFact, row) for row in blocks),
+        expressions=tuple(_with_defaults(ExpressionFact, row) for row in expressions),
+        sets=tuple(_with_defaults(SetFact, row) for row in sets),
+        names_read=names_read,
+        stray_text=stray_text,
+    )
+
+
+def _with_defaults(kind: type[_Fact], row: tuple[Any, ...]) -> _Fact:
+    """A fact whose last field is its defaults."""
+    return _record(kind, (*row[:-1], tuple(_record(DefaultFact, default) for default in row[-1])))
+
+
+def _record(kind: type[_Fact], row: tuple[Any, ...]) -> _Fact:
+    return kind(**dict(zip(vars(kind)["__slots__"], row, strict=True)))
 
 
 # --- templates and blocks -----------------------------------------------------------------------------------------

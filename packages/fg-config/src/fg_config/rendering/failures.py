@@ -14,8 +14,10 @@ from jinja2.utils import Namespace, missing
 from fg_config.errors import ConfigError, TemplateError, TemplateWarning
 from fg_config.hints import nearest
 from fg_config.nodes import Span
+from fg_config.rendering.compiling import CompiledTemplate
+from fg_config.rendering.language import UndefinedNameError
 from fg_config.rendering.preprocess import swallowed_blocks
-from fg_config.rendering.render import CompiledTemplate, Render, UndefinedNameError
+from fg_config.rendering.render import Render
 
 _TEMPLATE_FRAME: Final = re.compile(r"<template (\d+)>")
 _REQUIRED: Final = re.compile(r"Required block '(\w+)' not found")

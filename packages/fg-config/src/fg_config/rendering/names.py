@@ -12,7 +12,7 @@ from typing import Any, Final
 from jinja2 import Undefined
 
 from fg_config.paths import config_dir
-from fg_config.rendering.sourcemap import unmarked
+from fg_config.rendering.marks import unmarked
 
 _FILE_TIME: Final = "%Y-%m-%dT%H-%M-%S"
 _LIBRARIES: Final = ("torch", "transformers", "accelerate")

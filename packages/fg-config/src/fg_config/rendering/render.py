@@ -6,36 +6,20 @@ with it, so rendering one config never changes another.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import CodeType
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import jinja2
-from jinja2.sandbox import SandboxedEnvironment
 
 from fg_config.errors import ConfigError, TemplateError, TemplateWarning
 from fg_config.hints import nearest
 from fg_config.nodes import Span
-from fg_config.rendering.facts import TemplateFacts, facts_of
-from fg_config.rendering.names import to_yaml_text
-from fg_config.rendering.preprocess import preprocess
+from fg_config.rendering.compiling import CompiledTemplate, compile_template
+from fg_config.rendering.language import TemplateEnvironment
 from fg_config.rendering.source import TemplateSource, read_source
-from fg_config.rendering.sourcemap import (
-    PLANE_SIZE,
-    UNMARKED_FILTER,
-    RenderedText,
-    extract,
-    mark_template,
-    marker,
-    trim_marked,
-    unmarked,
-)
-from fg_config.rendering.syntax_errors import syntax_error
-
-_CACHE_LIMIT: Final = 1024
+from fg_config.rendering.sourcemap import RenderedText, Sites, extract
 
 
 class TemplateUse(NamedTuple):
@@ -44,92 +28,6 @@ class TemplateUse(NamedTuple):
     name: str
     file: str
     includer: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompiledTemplate:
-    """A template as code. `number` identifies it in marks."""
-
-    number: int
-    source: TemplateSource
-    code: CodeType
-    facts: TemplateFacts
-
-
-_compiled: dict[TemplateSource, CompiledTemplate] = {}
-_numbers = itertools.count()
-
-
-class UndefinedNameError(jinja2.UndefinedError):
-    """An undefined name or attribute was used."""
-
-    def __init__(self, message: str | None, owner: object, name: object) -> None:
-        super().__init__(message)
-        self.owner = owner
-        self.name = name
-
-
-class NamedUndefined(jinja2.StrictUndefined):
-    """Strict, and its error knows the name and the object that lacks it."""
-
-    __slots__ = ()
-
-    def __init__(
-        self,
-        hint: str | None = None,
-        obj: Any = jinja2.utils.missing,
-        name: str | None = None,
-        exc: Callable[[str | None], Exception] = jinja2.UndefinedError,
-    ) -> None:
-        if exc is jinja2.UndefinedError:
-            exc = lambda message: UndefinedNameError(message, obj, name)  # noqa: E731  # Jinja only calls it
-        super().__init__(hint, obj, name, exc)  # pyrefly: ignore[bad-argument-type]  # Jinja only calls it
-
-
-class TemplateEnvironment(SandboxedEnvironment):
-    """Jinja2 as the language uses it. `on_request` hears who asks for which template."""
-
-    def __init__(self, loader: jinja2.BaseLoader, on_request: Callable[[str, str], None]) -> None:
-        # No template cache: within one render a name may come to mean another sub-template.
-        super().__init__(loader=loader, undefined=NamedUndefined, trim_blocks=True, cache_size=0)
-        self.on_request = on_request
-        self.filters["trim"] = _trim
-        self.filters["toyaml"] = to_yaml_text
-        self.filters[UNMARKED_FILTER] = unmarked
-
-    def join_path(self, template: str, parent: str) -> str:
-        self.on_request(str(template), parent)  # an undefined name raises here, naming itself
-        return template
-
-
-def _trim(value: Any, chars: str | None = None) -> str:
-    return trim_marked(str(value), chars)
-
-
-_parser = TemplateEnvironment(jinja2.DictLoader({}), lambda template, parent: None)
-
-
-def compile_template(source: TemplateSource) -> CompiledTemplate:
-    """Compile with marks; equal sources share their code."""
-    found = _compiled.get(source)
-    if found is None:
-        if len(_compiled) >= _CACHE_LIMIT:
-            _compiled.clear()
-        found = _compiled[source] = _compile(source, next(_numbers) % PLANE_SIZE)
-    return found
-
-
-def _compile(source: TemplateSource, number: int) -> CompiledTemplate:
-    try:
-        tree = _parser.parse(preprocess(source.text))
-        facts = facts_of(tree)
-        offset = source.first_line - 1
-        mark_template(tree, lambda line: marker(number, line + offset))
-        # The name that requests carry, and the file name that tracebacks carry, is the number.
-        code = _parser.compile(tree, name=str(number), filename=f"<template {number}>")
-    except jinja2.TemplateSyntaxError as error:
-        raise syntax_error(error, source, _parser.filters) from error
-    return CompiledTemplate(number=number, source=source, code=code, facts=facts)
 
 
 @dataclass(slots=True)
@@ -159,8 +57,8 @@ class Render:
         text, source_map = extract(template.render(), self.span)
         return RenderedText(text, source_map)
 
-    def _requested(self, template: str, parent: str) -> None:
-        self.requests.append((template, int(parent)))
+    def _requested(self, template: str, asker: int) -> None:
+        self.requests.append((template, asker))
 
     def source(self, name: str) -> TemplateSource | None:
         """The template of that name: a label seen in this render, one given in memory, or a file."""
@@ -204,11 +102,11 @@ class Render:
         longer = Span(file=span.file, line=span.line, column=span.column, label=span.label, via=via)
         return TemplateError(error.message, code=error.code, span=longer, snippet=error.snippet, help=error.help)
 
-    def span(self, number: int, line: int) -> Span:
-        """The span of a line of a loaded template, with the chain that led to the template."""
+    def span(self, number: int, line: int, column: int = 0, sites: Sites = ()) -> Span:
+        """The span of a place in a loaded template, with the chain that led to the template."""
         template = self.loaded[number]
         via = self._via_request(template.source.name)
-        return Span(file=template.source.file, line=line, label=template.source.label, via=via)
+        return Span(file=template.source.file, line=line, column=column, label=template.source.label, via=via)
 
     def template_at(self, span: Span) -> CompiledTemplate | None:
         """The loaded template that `span` lies in."""
