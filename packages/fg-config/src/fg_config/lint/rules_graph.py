@@ -121,8 +121,8 @@ def _holds_nodes(value: list[Value] | dict[object, Value]) -> bool:
 def _copied(context: ConfigContext, value: Value, users: list[tuple[Call, str | int]]) -> Finding:
     assert context.graph is not None
     kind = "list" if isinstance(value, list) else "dict"
-    call, key = users[0]
-    span = context.graph.spans.get((id(call), key), call.span)
+    first = next(iter(entries(value)))  # where the container is written; its users hold aliases of it
+    span = context.graph.spans.get((id(value), first), users[0][0].span)
     names = " and ".join(sorted({each.spec for each, _ in users})[:3])
     message = f"this plain {'list' if kind == 'list' else 'mapping'} of nodes is copied for each of {names}"
     return context.found("FG0424", message, span, f"write !{kind} behind the anchor to share it")

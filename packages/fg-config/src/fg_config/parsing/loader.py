@@ -6,6 +6,7 @@ The C parser composes nodes with their marks; what they mean (tags, merges, repe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -35,6 +36,7 @@ _HELP: Final = {
     f"{_TAG}set": "use a list, or build one with !call:set",
     MERGE_TAG: "'<<' is only meaningful as a key; put it in quotes",
 }
+RUN_ON_TAG: Final = re.compile(r"(?:&\S+\s+)?(?P<tag>!\w[^\s,\[\]{}]*)(?P<next>[,\[\]{}])")
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -44,10 +46,14 @@ def span_of(node: yaml.Node, text: str) -> Span:
 
 
 def span_at(mark: Any, text: str) -> Span:
-    """The place of a mark of the parser."""
+    """The place of a mark of the YAML parser in the templates that `text` was rendered from."""
+    return _span(mark.line, mark.column, text)
+
+
+def _span(line: int, column: int, text: str) -> Span:
     if isinstance(text, RenderedText):
-        return text.span(mark.line, mark.column)
-    return Span(file="<text>", line=mark.line + 1, column=mark.column + 1)
+        return text.span(line, column)
+    return Span(file="<text>", line=line + 1, column=column + 1)
 
 
 def line_text(text: str, line: int) -> str:
@@ -75,6 +81,24 @@ def compose(text: str) -> yaml.Node | None:
         raise YamlError(f"YAML syntax: {error}") from error
     finally:
         loader.dispose()
+
+
+def run_on_tag(node: yaml.Node, text: str) -> re.Match[str] | None:
+    """The tag of `node` when a comma or bracket follows it without a blank.
+
+    The C parser ends such a tag before a comma, the one in Python makes the comma a part of it: `[!call:dict, 3]` is a
+    list of two for one and a call of `dict,` for the other.
+    """
+    return RUN_ON_TAG.match(text, node.start_mark.index)
+
+
+def run_on_tag_error(tag: re.Match[str], text: str) -> YamlError:
+    """The same error whichever parser reads the text."""
+    start = tag.start("tag")
+    line, column = text.count("\n", 0, start), start - text.rfind("\n", 0, start) - 1
+    message = f"YAML syntax: the tag {tag['tag']} runs into {tag['next']!r}"
+    help = f"a tag ends at a blank: write `{tag['tag']} []`, with a blank before a bracket, brace or comma"
+    return YamlError(message, span=_span(line, column, text), snippet=line_text(text, line), help=help)
 
 
 def scalar(node: yaml.ScalarNode, text: str) -> bool | int | float | str | None:

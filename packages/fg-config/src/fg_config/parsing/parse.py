@@ -17,7 +17,17 @@ from fg_config.graph import Graph
 from fg_config.hints import nearest
 from fg_config.nodes import MISSING, Call, CallKind, Layer, Span, Value, Var
 from fg_config.parsing.arguments import split_arguments
-from fg_config.parsing.loader import MAP_TAG, MERGE_TAG, SEQUENCE_TAG, compose, scalar, span_of, yaml_error
+from fg_config.parsing.loader import (
+    MAP_TAG,
+    MERGE_TAG,
+    SEQUENCE_TAG,
+    compose,
+    run_on_tag,
+    run_on_tag_error,
+    scalar,
+    span_of,
+    yaml_error,
+)
 
 _Pair: TypeAlias = tuple[yaml.Node, yaml.Node]
 _Merged: TypeAlias = tuple[yaml.Node, yaml.Node, Span]
@@ -131,7 +141,9 @@ class _Parser:
     def _write(self, result: dict[Any, Value], key_node: yaml.Node, value_node: yaml.Node, merge: Span | None) -> None:
         """Set an entry. What it replaces is remembered as a layer, and so is a merge; most entries need neither."""
         key, value = self._key(key_node), self.value(value_node)
-        place, span = (id(result), key), span_of(value_node, self.text)
+        # An alias is composed to the node of its anchor, which stands before the key that uses it.
+        aliased = value_node.start_mark.index < key_node.start_mark.index
+        place, span = (id(result), key), span_of(key_node if aliased else value_node, self.text)
         if merge is not None or key in result:
             how = "explicit" if merge is None else "merge"
             self._remember(place, result, Layer(value=value, span=span, how=how, merged_at=merge))
@@ -202,6 +214,8 @@ class _Parser:
     # --- tags ------------------------------------------------------------------------------------------------------
 
     def _tagged(self, node: yaml.Node) -> Value:
+        if run_on := run_on_tag(node, self.text):
+            raise run_on_tag_error(run_on, self.text)
         if container := _NAMED_CONTAINER.fullmatch(node.tag):
             return self._container(node, container[1], container[2])
         found = _TAG.fullmatch(node.tag)

@@ -13,7 +13,7 @@ import yaml
 
 from fg_config.errors import YamlError
 from fg_config.hints import nearest
-from fg_config.parsing.loader import line_text, span_at
+from fg_config.parsing.loader import RUN_ON_TAG, line_text, run_on_tag_error, span_at
 from fg_config.rendering.sourcemap import RenderedText
 
 _ANCHOR: Final = re.compile(r"(?:^|[\s\[{,])&([^\s\[\]{},]+)")
@@ -26,6 +26,8 @@ def syntax_error(error: yaml.MarkedYAMLError, text: str) -> YamlError:
     mark = error.problem_mark or error.context_mark
     if mark is None:
         return YamlError(f"YAML syntax: {error.problem or error.context}")
+    if tag := RUN_ON_TAG.search(text, (error.context_mark or mark).index, mark.index + 1):
+        return run_on_tag_error(tag, text)
     for message, place, help in _diagnoses(error, mark, text):
         return YamlError(
             f"YAML syntax: {message}", span=span_at(place, text), snippet=line_text(text, place.line), help=help
@@ -55,9 +57,6 @@ def _diagnoses(error: yaml.MarkedYAMLError, mark: Any, text: str) -> Iterator[tu
         yield "this line has no `key: value`", begin, "put a colon and a blank behind the key, or quote the text"
     if "quoted scalar" in context:
         yield "the quotation mark is never closed", begin, f"close it; noticed at {span_at(mark, text)}"
-    if "scanning a tag" in context:
-        help = "a tag ends at a blank: write `!call:dict []` with a blank before a bracket or brace"
-        yield f"the tag does not end: {problem}", mark, help
     if "\t" in line[: mark.column + 1] and not line[: mark.column + 1].strip():
         yield "a tab indents this line", mark, "indent with blanks"
     if "cannot start any token" in problem:
