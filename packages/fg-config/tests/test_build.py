@@ -32,7 +32,7 @@ def module(tmp_path):
 @pytest.fixture
 def make(module):
     def make(text, *targets, **context):
-        graph = parse_graph(text.replace("M:", f"{module}:"))
+        graph = parse_graph(text.replace("M:", f"{module}:"), directory=module.parent)
         return build(graph, targets or graph.targets, context=context)
 
     return make
@@ -45,7 +45,7 @@ def test_calls_are_shared_and_factories_are_not(make):
 
 
 def test_every_build_is_new_unless_a_cache_is_shared(module):
-    graph = parse_graph(f"a: !call:{module}:Thing []\n")
+    graph = parse_graph(f"a: !call:{module}:Thing []\n", directory=module.parent)
     assert build(graph, ["a"])["a"] is not build(graph, ["a"])["a"]
     cache = {}
     assert build(graph, ["a"], cache=cache)["a"] is build(graph, ["a"], cache=cache)["a"]

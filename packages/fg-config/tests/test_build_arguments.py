@@ -11,7 +11,7 @@ from fg_config.errors import GraphError
 
 def graph(tmp_path, text):
     (tmp_path / "c.yaml").write_text(text)
-    return ConfigEnvironment([tmp_path]).load("c.yaml").graph
+    return ConfigEnvironment([tmp_path]).load_config("c.yaml", variables={}, directory=tmp_path).graph
 
 
 def test_an_unknown_keyword_names_its_own_line_and_the_nearest_parameter(tmp_path):

@@ -1,11 +1,18 @@
 """Import specs to objects, and what the import policy refuses."""
 
 import sys
+from functools import partial
 
 import pytest
 
 from fg_config import GraphError, ImportPolicy, PolicyError, resolve
 from fg_config.building.helpers import HELPERS
+
+
+@pytest.fixture
+def here(tmp_path):
+    """Resolve as a config in `tmp_path` would."""
+    return partial(resolve, directory=tmp_path)
 
 
 def test_builtins_and_helpers():
@@ -15,7 +22,8 @@ def test_builtins_and_helpers():
     assert list(resolve("items")({"a": 1})) == [("a", 1)]
     assert resolve("call")(max, 1, 2) == 2
     assert resolve("named_dict")({1: 2}, a=3) == {1: 2, "a": 3}
-    assert set(HELPERS) == {"items", "keys", "values", "getitem", "call", "named_list", "named_tuple", "named_dict"}
+    accessors = {"items", "keys", "values", "getitem", "getattr", "hasattr", "call"}
+    assert set(HELPERS) == accessors | {"named_list", "named_tuple", "named_dict"}
 
 
 def test_modules_and_attribute_paths():
@@ -48,40 +56,40 @@ def test_a_module_that_lacks_one_of_its_own_imports_keeps_its_error(tmp_path, mo
     (tmp_path / "needs_more.py").write_text("import no_such_dependency\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="no_such_dependency"):
-        resolve("needs_more:x")
+        resolve("needs_more:x", directory=tmp_path)
 
 
 # --- files --------------------------------------------------------------------------------------------------------
 
 
-def test_files_with_the_same_base_name_are_different_modules(tmp_path):
+def test_files_with_the_same_base_name_are_different_modules(tmp_path, here):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "json.py").write_text(f"def where(): return {name!r}\n")
-    found = [resolve(f"{tmp_path}/{name}/json.py:where")() for name in ("one", "two")]
+    found = [here(f"{tmp_path}/{name}/json.py:where")() for name in ("one", "two")]
     assert found == ["one", "two"]
     assert sys.modules.get("json") is not None
     assert not hasattr(sys.modules["json"], "where")
 
 
-def test_a_file_is_imported_once_per_content(tmp_path):
+def test_a_file_is_imported_once_per_content(tmp_path, here):
     path = tmp_path / "m.py"
     path.write_text("class A: value = 1\n")
-    first = resolve(f"{path}:A")
-    assert resolve(f"{path}:A") is first
+    first = here(f"{path}:A")
+    assert here(f"{path}:A") is first
     path.write_text("class A: value = 22\n")
-    assert resolve(f"{path}:A").value == 22
+    assert here(f"{path}:A").value == 22
 
 
-def test_a_failed_import_leaves_nothing_behind(tmp_path):
+def test_a_failed_import_leaves_nothing_behind(tmp_path, here):
     path = tmp_path / "broken.py"
     path.write_text("x = 1\nraise OSError('first time')\n")
     known = set(sys.modules)
     with pytest.raises(OSError, match="first time"):
-        resolve(f"{path}:x")
+        here(f"{path}:x")
     assert not [name for name in set(sys.modules) - known if "broken" in name]
     with pytest.raises(OSError, match="first time"):
-        resolve(f"{path}:x")
+        here(f"{path}:x")
 
 
 def test_relative_files_belong_to_the_given_directory(tmp_path):
@@ -91,16 +99,22 @@ def test_relative_files_belong_to_the_given_directory(tmp_path):
         resolve("m.py:f", directory=tmp_path / "elsewhere")
 
 
-def test_siblings_are_found_in_every_search_directory(tmp_path):
+def test_the_places_of_siblings_are_relative_to_it_too(tmp_path, here, monkeypatch):
+    (tmp_path / "bits").mkdir()
+    (tmp_path / "bits" / "bit.py").write_text("name = 'bit'\n")
+    (tmp_path / "m.py").write_text("from .bit import name\ndef f(): return name\n")
+    monkeypatch.chdir(tmp_path.parent)
+    assert here("m.py:f", submodule_searchpath=["bits"])() == "bit"
+
+
+def test_siblings_are_found_in_every_search_directory(tmp_path, here):
     for name in ("bits", "out"):
         (tmp_path / name).mkdir()
     (tmp_path / "bits" / "bit.py").write_text("class Bit: pass\n")
     (tmp_path / "out" / "model.py").write_text("from .bit import Bit\nfrom .other import Other\n")
     (tmp_path / "out" / "other.py").write_text("from .bit import Bit\nclass Other(Bit): pass\n")
     searchpath = [tmp_path / "bits", tmp_path / "out"]
-    bit, other = (
-        resolve(f"{tmp_path}/out/model.py:{name}", submodule_searchpath=searchpath) for name in ("Bit", "Other")
-    )
+    bit, other = (here(f"{tmp_path}/out/model.py:{name}", submodule_searchpath=searchpath) for name in ("Bit", "Other"))
     assert other.__mro__[1] is bit
 
 
@@ -143,10 +157,10 @@ def test_the_default_policy_lets_the_rest_pass():
         assert resolve(spec)
 
 
-def test_an_alias_of_a_project_file_does_not_hide_what_it_imports(tmp_path):
+def test_an_alias_of_a_project_file_does_not_hide_what_it_imports(tmp_path, here):
     (tmp_path / "m.py").write_text("from os import system as harmless\n")
-    with pytest.raises(PolicyError):
-        resolve(f"{tmp_path}/m.py:harmless")
+    with pytest.raises(PolicyError, match=r"os\.system"):
+        here(f"{tmp_path}/m.py:harmless")
 
 
 def test_without_restrictions_everything_resolves():

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from fg_config.building.policy import ImportPolicy, current_policy, in_force
+from fg_config.building.failures import add_note, nested_too_deeply
+from fg_config.building.policy import ImportPolicy, chosen_policy, in_force
 from fg_config.building.resolver import resolve
 from fg_config.errors import GraphError
 from fg_config.graph import Graph
@@ -36,7 +37,7 @@ def build(
     for name in wanted:
         graph.target(name)
     builder = Builder(context=context, policy=policy, cache=cache, directory=graph.directory, span_at=graph.span)
-    return {name: builder.build(graph.target(name), name) for name in graph.targets if name in wanted}
+    return {name: builder.build_root(graph.target(name), name) for name in graph.targets if name in wanted}
 
 
 def build_value(
@@ -48,7 +49,7 @@ def build_value(
     directory: Path | None = None,
 ) -> Any:
     """Build one value of a graph."""
-    return Builder(context=context, policy=policy, cache=cache, directory=directory).build(value, "")
+    return Builder(context=context, policy=policy, cache=cache, directory=directory).build_root(value)
 
 
 def run_meta_node(node: Call) -> Any:
@@ -69,10 +70,23 @@ class Builder:
         span_at: Callable[[str], Span | None] = lambda path: None,
     ) -> None:
         self.context = dict(context or _NO_CONTEXT)
-        self.policy = policy or current_policy()
+        self.policy = chosen_policy(policy, directory)
         self.directory = directory
         self._span_at = span_at
         self._cache = {} if cache is None else cache
+
+    def build_root(self, value: Value, path: str = "") -> Any:
+        """The object for `value`. Raises `GraphError` when its nodes nest more deeply than Python can call."""
+        try:
+            return self.build(value, path)
+        except RecursionError as error:
+            if not nested_too_deeply(error, __file__):
+                raise
+            span = self._span_at(path) or getattr(value, "span", None)
+            help = "give the inner parts targets of their own and build those first"
+            raise GraphError(
+                f"{path or 'the value'!r} nests too deeply", code="FG0406", span=span, help=help
+            ) from error
 
     def build(self, value: Value, path: str) -> Any:
         """The object for `value`; `path` is where it stands, for error messages."""
@@ -122,8 +136,11 @@ class Builder:
             kwargs |= self._latent(node, path)
         keywords = {**kwargs, **overrides}
         self._check_arguments(symbol, node, path, [*args, *extra], keywords)
-        with self._running(node, path):
-            return symbol(*args, *extra, **keywords)
+        self.policy.check_arguments(node.spec, [*args, *extra], keywords, node.span)
+        with self._running(node, path, keywords):
+            result = symbol(*args, *extra, **keywords)
+        self.policy.check_result(node.spec, result, node.span)
+        return result
 
     def _check_arguments(
         self, symbol: Any, node: Call, path: str, args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -171,14 +188,13 @@ class Builder:
         return found
 
     @contextmanager
-    def _running(self, node: Call, path: str) -> Any:
+    def _running(self, node: Call, path: str, keywords: Iterable[str] = ()) -> Iterator[None]:
         """Our policy is current, and an exception leaves with a note about `node`."""
         try:
             with in_force(self.policy):
                 yield
         except Exception as error:  # whatever the called object raises keeps its type and gains a note
-            if not (isinstance(error, GraphError) and error.span is node.span):
-                error.add_note(f"while building {path or 'a node'!r}: {node.kind} {node.spec} ({node.span})")
+            add_note(error, node, path, keywords, lambda name: self._span_at(_join(path, name)))
             raise
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,8 +25,8 @@ def load_file(path: Path, searchpath: Sequence[str | Path] = (), span: Span | No
         content = path.read_bytes()
     except OSError as error:
         raise GraphError(f"cannot read {str(path)!r}: {error.strerror}", code="FG0411", span=span) from error
-    directories = [str(Path(place).absolute()) for place in searchpath]
-    name = _module_name(path, directories, content)
+    directories = [os.path.normpath(Path(place).absolute()) for place in searchpath]
+    name = _module_name(os.path.normpath(path.absolute()), directories, content)
     if name in sys.modules:
         return sys.modules[name]
     importlib.invalidate_caches()  # the files may have been written a moment ago
@@ -41,7 +42,7 @@ def load_file(path: Path, searchpath: Sequence[str | Path] = (), span: Span | No
     return module
 
 
-def _module_name(path: Path, directories: Sequence[str], content: bytes) -> str:
-    key = "\0".join([str(path), *directories]).encode() + b"\0" + content
-    stem = "".join(character if character.isalnum() else "_" for character in path.stem)
+def _module_name(path: str, directories: Sequence[str], content: bytes) -> str:
+    key = "\0".join([path, *directories]).encode() + b"\0" + content
+    stem = "".join(character if character.isalnum() else "_" for character in Path(path).stem)
     return f"fg_file_{stem}_{hashlib.blake2b(key, digest_size=8).hexdigest()}"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 from fg_config import distributions
 from fg_config.building.file_modules import load_file
 from fg_config.building.helpers import HELPERS
-from fg_config.building.policy import ImportPolicy, current_policy
+from fg_config.building.policy import ImportPolicy, chosen_policy
 from fg_config.errors import GraphError
 from fg_config.hints import nearest
 from fg_config.nodes import Span
@@ -34,27 +36,48 @@ def resolve(
 ) -> Any:
     """Import what `spec` names. Relative files are relative to `directory` (default: the working directory).
 
+    `policy` defaults to that of the build that is running, else to the default one for files below `directory`.
+
     Raises `GraphError` when there is no such thing and `PolicyError` when it is forbidden; an exception that a module
     raises while it is imported passes through with a note.
     """
-    policy = policy or current_policy()
+    policy = chosen_policy(policy, directory)
+    base = directory or Path.cwd()
     spec = resolve_alias(spec)
-    policy.check_spec(spec, span)
-    module_name, colon, symbol = spec.rpartition(":")
-    if not colon:
-        found = _builtin(spec, span)
-    elif not symbol or ":" in module_name.removeprefix(Path(module_name).drive):
-        raise GraphError(f"{spec!r} is no import spec", code=_CODE, span=span, help="write module:Name or file.py:Name")
+    searchpath = [base / Path(place).expanduser() for place in submodule_searchpath]
+    check_form(spec, span)
+    policy.check_spec(spec, span, base, searchpath)
+    module_name, _, symbol = spec.rpartition(":")
+    if module_name:
+        found = _attribute(_module(module_name, spec, searchpath, base, span), symbol, spec, span)
     else:
-        module = _module(module_name, spec, submodule_searchpath, directory, span)
-        found = _attribute(module, symbol, spec, span)
+        found = _builtin(spec, span)
     policy.check_object(spec, found, span)
     return found
 
 
+def check_form(spec: str, span: Span | None = None) -> None:
+    """Refuse what cannot be imported, as far as that can be told without importing. Raises `GraphError`."""
+    module, colon, symbol = spec.rpartition(":")
+    top = module.partition(".")[0]
+    if not colon:
+        first = spec.partition(".")[0]
+        if spec not in HELPERS and not hasattr(builtins, first):
+            raise GraphError(f"{spec!r} is no builtin", code=_CODE, span=span, help=_builtin_help(spec))
+    elif not symbol or ":" in module.removeprefix(Path(module).drive):
+        raise GraphError(f"{spec!r} is no import spec", code=_CODE, span=span, help="write module:Name or file.py:Name")
+    elif module.endswith(".py"):
+        return
+    elif not top:
+        help = "relative specs are for graphs that are exported as source; name the module in full"
+        raise GraphError(f"{spec!r} cannot be built: it is relative", code=_CODE, span=span, help=help)
+    elif top not in sys.modules and find_spec(top) is None:
+        raise _missing(spec, top, span)
+
+
 def _builtin(spec: str, span: Span | None) -> Any:
     first, *rest = spec.split(".")
-    if not hasattr(builtins, first) and spec in HELPERS:
+    if spec in HELPERS:
         return HELPERS[spec]
     found: Any = builtins
     for name in (first, *rest):
@@ -71,21 +94,20 @@ def _builtin_help(spec: str) -> str | None:
     return nearest(spec, [*HELPERS, *dir(builtins)], "builtins")
 
 
-def _module(name: str, spec: str, searchpath: Sequence[str | Path], directory: Path | None, span: Span | None) -> Any:
+def _module(name: str, spec: str, searchpath: Sequence[Path], directory: Path, span: Span | None) -> Any:
     if name.endswith(".py"):
-        return load_file((directory or Path.cwd()) / Path(name).expanduser(), searchpath, span)
-    if name.startswith(".") or not name:
-        help = "relative specs are for graphs that are exported as source; name the module in full"
-        raise GraphError(f"{spec!r} cannot be built: it is relative", code=_CODE, span=span, help=help)
+        return load_file(directory / Path(name).expanduser(), searchpath, span)
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
             raise  # a module that it imports is missing: that is another mistake, with its own traceback
-        message = f"{spec!r} cannot be imported: no module named {error.name!r}"
-        raise GraphError(
-            message, code=_CODE, span=span, help="is the package installed in this environment?"
-        ) from error
+        raise _missing(spec, error.name, span) from error
+
+
+def _missing(spec: str, module: str, span: Span | None) -> GraphError:
+    message = f"{spec!r} cannot be imported: no module named {module!r}"
+    return GraphError(message, code=_CODE, span=span, help="is the package installed in this environment?")
 
 
 def _attribute(module: Any, symbol: str, spec: str, span: Span | None) -> Any:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-from fg_config.building.policy import ImportPolicy, current_policy
+from fg_config.building.policy import ImportPolicy, chosen_policy
 
 ParameterKind: TypeAlias = Literal["positional_only", "positional", "var_positional", "keyword_only", "var_keyword"]
 FailureKind: TypeAlias = Literal["refused", "missing", "failed", "opaque", "timeout"]
@@ -113,7 +113,7 @@ def signatures_of(
     answers: dict[str, Signature | SignatureFailure] = {}
     end = time.monotonic() + timeout
     while open_requests := [each for spec, each in requests.items() if spec not in answers]:
-        lines, reason = _ask(open_requests, policy or current_policy(), directory, end - time.monotonic())
+        lines, reason = _ask(open_requests, chosen_policy(policy, directory), directory, end - time.monotonic())
         answers.update((answer.spec, answer) for answer in map(_decode, lines))
         if len(lines) < len(open_requests):
             culprit = open_requests[len(lines)].spec
@@ -129,7 +129,7 @@ def _ask(
         return [], ("timeout", "not looked at: the time was used up by others")
     order = {
         "directory": str(directory or Path.cwd()),
-        "policy": policy_to_json(policy),
+        "policy": policy.to_json(),
         "requests": [dataclasses.asdict(each) for each in requests],
     }
     process = subprocess.Popen(
@@ -171,17 +171,6 @@ def _decode(line: str) -> Signature | SignatureFailure:
         return SignatureFailure(**data)
     parameters = tuple(Parameter(**each) for each in data.pop("parameters"))
     return Signature(parameters=parameters, **data)
-
-
-def policy_to_json(policy: ImportPolicy) -> dict[str, Any]:
-    """The fields of a policy, collections as sorted lists of text."""
-    values = {each.name: getattr(policy, each.name) for each in dataclasses.fields(policy)}
-    return {name: sorted(map(str, value)) for name, value in values.items()}
-
-
-def policy_from_json(data: Mapping[str, Sequence[str]]) -> ImportPolicy:
-    """The inverse of `policy_to_json`."""
-    return ImportPolicy(**{name: frozenset(values) for name, values in data.items()})
 
 
 def requests_of(specs: Iterable[tuple[str, Any]]) -> Iterator[SpecRequest]:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from fg_config.building.policy import ImportPolicy
 from fg_config.building.resolver import resolve
-from fg_config.building.signatures import FailureKind, policy_from_json
+from fg_config.building.signatures import FailureKind
 from fg_config.errors import ConfigError, PolicyError
 from fg_config.schema.annotations import schema_of
 
@@ -35,7 +35,7 @@ def main() -> None:
     order = json.load(sys.stdin)
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         os.dup2(2, 1)  # what modules print while they are imported is no answer
-        policy, directory = policy_from_json(order["policy"]), Path(order["directory"])
+        policy, directory = ImportPolicy.from_json(order["policy"]), Path(order["directory"])
         for request in order["requests"]:
             answers.write(json.dumps(_answer(request, policy, directory)) + "\n")
             answers.flush()

@@ -26,21 +26,29 @@ VERBS: dict[str, str] = {
     "code": "print a target as Python source",
     "trefs": "list the templates a config is made of",
     "explain": "tell where a value of a config comes from",
+    "diff": "tell what differs between two configs, commits or runs",
     "check": "find mistakes and doubtful places without running anything",
     "lint": "the same as check",
     "construct": "build a target and print it",
+    "imports": "list what building a target would import, and what would be refused",
+    "trust": "trust a directory: its configs are built without import policy",
     "editor": "write syntax highlighting for an editor",
+    "schema": "print what a record, a flag or a target may hold, as JSON Schema",
 }
 
-DYNAMIC: Final = frozenset({"pp", "graph", "code", "construct", "explain"})  # verbs that take the flags a config declares
-_OVERRIDABLE: Final = frozenset({"graph", "targets", "code", "construct", "explain", "diff", "sweep"})  # `--set`
+# Verbs that take the flags a config declares.
+DYNAMIC: Final = frozenset({"pp", "graph", "code", "construct", "explain", "imports", "diff"})
+# Verbs with `--set`.
+_OVERRIDABLE: Final = frozenset({"graph", "targets", "code", "construct", "explain", "diff", "sweep", "imports"})
 
+_WITHOUT_PROJECT: Final = frozenset({"trust"})
 _SAME: Final = {"lint": "check"}  # verbs that are another name of one
 
 
 def configure(verb: str, parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
     """Add the flags of `verb`; `argv` selects the config whose dynamic arguments become flags."""
-    add_project_options(parser)
+    if verb not in _WITHOUT_PROJECT:
+        add_project_options(parser)
     parser.set_defaults(current_verb=verb)
     _module(verb).configure(parser)
     if verb in _OVERRIDABLE:

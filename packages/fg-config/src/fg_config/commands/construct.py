@@ -7,16 +7,21 @@ import pprint
 
 from fg_config.command_line import selected_project
 from fg_config.commands.output import add_output, add_target, emit
+from fg_config.commands.policy_options import add_policy_options, under_policy
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the verb."""
     add_output(parser)
     add_target(parser)
+    add_policy_options(parser)
     parser.add_argument("--call", action="store_true", help="call the built object and print the result")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the object, or with `--call` what it returns."""
-    built = selected_project(args)(args.target)
-    return emit(pprint.pformat(built() if args.call else built, sort_dicts=False), args)
+    project = selected_project(args)
+    with under_policy(args, project):
+        built = project(args.target)
+        result = built() if args.call else built
+    return emit(pprint.pformat(result, sort_dicts=False), args)

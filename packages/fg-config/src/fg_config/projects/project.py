@@ -141,10 +141,11 @@ class Project:
 
     def _build(self, names: list[str], context: Mapping[str, Any]) -> dict[str, Any]:
         from fg_config.building.builder import build
-        from fg_config.building.policy import current_policy
+        from fg_config.projects.policies import inherited_policy
 
         values = {"pp_config": self.pp_config, **context}
-        return build(self.graph, names, context=values, policy=self.policy or current_policy())
+        policy = self.policy or inherited_policy(self.project_dir, self.meta.workspace_root)
+        return build(self.graph, names, context=values, policy=policy)
 
     @cached_property
     def _graph(self) -> Graph:
