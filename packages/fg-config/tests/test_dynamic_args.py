@@ -93,7 +93,7 @@ def test_convert_reports_the_flag():
         ("{names: --x, type: integer}", "unknown type 'integer'", "did you mean 'int'?"),
         ("{names: --x, action: store_yes}", "unknown action", "did you mean"),
         ("{names: x y}", "is no flag", None),
-        ("{names: --x, choices: 5}", "are a list", None),
+        ("{names: --x, choices: 5}", "is a list", None),
         ("{names: --x, help: !call:len [[]]}", "plain values", None),
     ],
 )

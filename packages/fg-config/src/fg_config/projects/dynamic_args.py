@@ -24,11 +24,24 @@ logger = logging.getLogger(__name__)
 
 _CODE: Final = "FG0610"
 _OPTIONS: Final = ("action", "nargs", "metavar", "help", "const", "required", "dest")
-_KEYS: Final = ("names", "type", "choices", "default", *_OPTIONS)
-_ACTIONS: Final = ("store", "store_true", "store_false", "store_const", "append")
+KEYS: Final = ("names", "type", "choices", "default", *_OPTIONS)
+ACTIONS: Final = ("store", "store_true", "store_false", "store_const", "append")
+COUNTS: Final = ("?", "*", "+")  # of `nargs`, beside a number
+_KINDS: Final = {
+    "type": str,
+    "action": str,
+    "choices": list,
+    "metavar": str,
+    "help": str,
+    "required": bool,
+    "dest": str,
+}
+_EXAMPLES: Final = {"choices": "choices: [ a, b ]", "required": "required: true"}
 _KEYWORDS_OF_PROJECT: Final = ("config_name", "project_dir", "policy", "overrides")
 _WITHOUT_VALUE: Final = ("store_true", "store_false", "store_const")
-_FLAG: Final = re.compile(r"--?[A-Za-z][\w-]*")
+_ABOUT_VALUES: Final = ("nargs", "metavar")
+FLAG: Final = re.compile(r"--?[A-Za-z][\w-]*")
+_LONE_PERCENT: Final = re.compile(r"(?<!%)%(?![%(])")
 _TRUE: Final = ("true", "1", "yes", "on")
 _FALSE: Final = ("false", "0", "no", "off")
 
@@ -47,7 +60,7 @@ def parse_path(text: str) -> str:
     return str(Path(text).expanduser())
 
 
-_CONVERTERS: Final[Mapping[str, Callable[[str], Any]]] = {
+CONVERTERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "str": str,
     "int": int,
     "float": float,
@@ -70,7 +83,7 @@ class DynamicArg:
     @property
     def converter(self) -> Callable[[str], Any]:
         """From the word on the command line to the value."""
-        return _CONVERTERS[self.type]
+        return CONVERTERS[self.type]
 
     def convert(self, text: str) -> Any:
         """The value of a word. Raises `ProjectError` naming the flag, the word and the type."""
@@ -86,6 +99,8 @@ class DynamicArg:
     def argparse_kwargs(self) -> dict[str, Any]:
         """Keywords for `add_argument`. The default is None, which means "not given", also for `store_true`."""
         kwargs: dict[str, Any] = {"dest": self.dest, "default": None, **self.options}
+        if "help" in kwargs:  # argparse knows `%(default)s`, and stumbles over any other percent sign
+            kwargs["help"] = _LONE_PERCENT.sub("%%", kwargs["help"])
         if self.options.get("action") not in _WITHOUT_VALUE:
             kwargs["type"] = self._argparse_type
             if self.choices is not None:
@@ -142,19 +157,15 @@ def _argument(entry: Any, span: Span | None) -> DynamicArg:
             f"an entry of dynamic_args is a mapping, not {entry!r}", span, 'write { names: "--flag", type: int }'
         )
     for key in entry:
-        if key not in _KEYS:
-            raise _error(f"unknown key {key!r} in an entry of dynamic_args", span, nearest(str(key), _KEYS, "keys"))
+        if key not in KEYS:
+            raise _error(f"unknown key {key!r} in an entry of dynamic_args", span, nearest(str(key), KEYS, "keys"))
+    entry = {key: value for key, value in entry.items() if value is not None}  # `~` deletes what a parent wrote
     names = _flags(entry.get("names"), span)
-    kind, action = entry.get("type", "str"), entry.get("action", "store")
-    for word, known, what in ((kind, _CONVERTERS, "type"), (action, _ACTIONS, "action")):
-        if word not in known:
-            raise _error(f"unknown {what} {word!r} of {names[0]}", span, nearest(str(word), known, f"{what}s"))
-    choices = entry.get("choices")
-    if choices is not None and not isinstance(choices, list):
-        raise _error(f"the choices of {names[0]} are a list, not {choices!r}", span, "write choices: [ a, b ]")
+    _check_words(entry, names[0], span)
+    kind, action, choices = entry.get("type", "str"), entry.get("action", "store"), entry.get("choices")
     options = {key: entry[key] for key in _OPTIONS if key in entry and key != "dest"}
     if action in _WITHOUT_VALUE:
-        options.pop("nargs", None)
+        options = {key: value for key, value in options.items() if key not in _ABOUT_VALUES}
     return DynamicArg(
         names=names,
         dest=entry.get("dest") or _destination(names),
@@ -163,6 +174,23 @@ def _argument(entry: Any, span: Span | None) -> DynamicArg:
         options=options,
         span=span,
     )
+
+
+def _check_words(entry: Mapping[str, Any], flag: str, span: Span | None) -> None:
+    """Raise `ProjectError` for what argparse would refuse in words of its own, or only when it prints the help."""
+    for key, kind in _KINDS.items():
+        if key in entry and not isinstance(entry[key], kind):
+            message = f"{key} of {flag} is a {kind.__name__}, not {entry[key]!r}"
+            raise _error(message, span, f"write {_EXAMPLES.get(key, f'{key}: text')}")
+    action, count = entry.get("action", "store"), entry.get("nargs")
+    for word, known, what in ((entry.get("type", "str"), CONVERTERS, "type"), (action, ACTIONS, "action")):
+        if word not in known:
+            raise _error(f"unknown {what} {word!r} of {flag}", span, nearest(word, known, f"{what}s"))
+    if not (count is None or count in COUNTS or (type(count) is int and count > 0)):
+        raise _error(f"nargs of {flag} is {count!r}", span, "write a number above 0, or one of ? * + in quotes")
+    if "const" in entry and action != "store_const" and count != "?":
+        help = 'write nargs: "?" beside it, or action: store_const'
+        raise _error(f"{flag} has a const that nothing would use", span, help)
 
 
 def _flags(value: Any, span: Span | None) -> tuple[str, ...]:
@@ -176,10 +204,10 @@ def _flags(value: Any, span: Span | None) -> tuple[str, ...]:
 
 def _repaired(word: str, span: Span | None) -> str:
     """A flag without stray characters; a copied quote would make a flag that nobody can type."""
-    if _FLAG.fullmatch(word):
+    if FLAG.fullmatch(word):
         return word
     repaired = re.sub(r"[^\w-]", "", word)
-    if not _FLAG.fullmatch(repaired):
+    if not FLAG.fullmatch(repaired):
         raise _error(f"{word!r} is no flag", span, "a flag is '-x' or '--long-name'")
     logger.warning("%s: the flag %r is read as %r", span, word, repaired)
     return repaired
