@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from fg_config.exporting.export_python import generate_code
     from fg_config.exporting.export_yaml import to_yaml
     from fg_config.graph import Graph
+    from fg_config.lint.checking import CheckOptions, check
+    from fg_config.lint.findings import Finding
     from fg_config.nodes import MISSING, Call, Layer, Span, Value, Var
     from fg_config.projects.dynamic_args import DynamicArg, parse_dynamic_args
     from fg_config.projects.meta import ProjectMeta
@@ -39,11 +41,13 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "Call": "nodes",
+    "CheckOptions": "lint.checking",
     "ConfigEnvironment": "environment",
     "ConfigError": "errors",
     "DotDict": "building.latent",
     "DynamicArg": "projects.dynamic_args",
     "Explanation": "provenance.explanation",
+    "Finding": "lint.findings",
     "Graph": "graph",
     "GraphError": "errors",
     "ImportPolicy": "building.policy",
@@ -66,6 +70,7 @@ _MODULES = {
     "YamlError": "errors",
     "build": "building.builder",
     "build_value": "building.builder",
+    "check": "lint.checking",
     "explain": "provenance.explaining",
     "find_project_dir": "projects.workspace",
     "find_workspace_dir": "projects.workspace",
@@ -80,11 +85,13 @@ _MODULES = {
 __all__ = [
     "MISSING",
     "Call",
+    "CheckOptions",
     "ConfigEnvironment",
     "ConfigError",
     "DotDict",
     "DynamicArg",
     "Explanation",
+    "Finding",
     "Graph",
     "GraphError",
     "ImportPolicy",
@@ -106,6 +113,7 @@ __all__ = [
     "YamlError",
     "build",
     "build_value",
+    "check",
     "explain",
     "find_project_dir",
     "find_workspace_dir",

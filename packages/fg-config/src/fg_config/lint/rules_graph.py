@@ -18,8 +18,11 @@ _GIVEN: frozenset[str] = frozenset({"pp_config"})  # what every build of a proje
 
 
 def walk(roots: Iterable[Value], *, into_meta: bool = True) -> Iterator[Value]:
-    """Every container and node below `roots` once; without `into_meta` not what `!meta` nodes receive unbuilt."""
-    todo, seen = list(roots), set()
+    """Every container and node below `roots` once, in the order of the config.
+
+    Without `into_meta` what `!meta` nodes receive unbuilt is left out.
+    """
+    todo, seen = [*roots][::-1], set()
     while todo:
         value = todo.pop()
         if not isinstance(value, (list, tuple, dict, Call, Var)) or id(value) in seen:
@@ -27,7 +30,7 @@ def walk(roots: Iterable[Value], *, into_meta: bool = True) -> Iterator[Value]:
         seen.add(id(value))
         yield value
         if into_meta or not (isinstance(value, Call) and value.kind == "meta"):
-            todo += entries(value).values()
+            todo += reversed(entries(value).values())
 
 
 # --- variables ----------------------------------------------------------------------------------------------------
