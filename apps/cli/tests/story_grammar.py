@@ -7,6 +7,7 @@ thousand parameters can learn words, sentences and that a story keeps to its ani
 from __future__ import annotations
 
 import random
+import sys
 
 ANIMALS = {
     "hen": "she", "fox": "he", "goat": "she", "mouse": "he", "crow": "she", "otter": "he", "mole": "he", "cat": "she",
@@ -57,3 +58,7 @@ def stories(count: int, seed: int) -> str:
     """`count` stories between blank lines."""
     chance = random.Random(seed)
     return "\n\n".join(story(chance) for _ in range(count)) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(stories(200, seed=1))

@@ -41,6 +41,9 @@ DYNAMIC: Final = frozenset({"pp", "graph", "code", "construct", "explain", "impo
 # Verbs with `--set`.
 _OVERRIDABLE: Final = frozenset({"graph", "targets", "code", "construct", "explain", "diff", "sweep", "imports"})
 
+# Verbs that look at a project or workspace as a whole, whichever config is chosen.
+OF_PROJECTS: Final = frozenset({"ls", "index", "meta", "project", "ws", "tlist"})
+
 _WITHOUT_PROJECT: Final = frozenset({"trust"})
 _SAME: Final = {"lint": "check"}  # verbs that are another name of one
 

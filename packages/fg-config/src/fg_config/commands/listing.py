@@ -6,10 +6,12 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from fg_config.environment import ConfigEnvironment
-from fg_config.errors import ConfigError
+from fg_config.errors import ConfigError, ProjectError
+from fg_config.hints import nearest
 from fg_config.nodes import Call, Var
 from fg_config.projects.meta import ProjectMeta, config_names, read_project_meta
 from fg_config.projects.workspace import find_project_dir
@@ -18,7 +20,7 @@ from fg_config.tagged import tagged_content
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigEntry:
-    """One config of a project; `error` is the reason why it cannot be read."""
+    """One config of a project; `error` is the reason why it cannot be read, `report` the whole of it."""
 
     config: str
     name: str | None = None
@@ -26,17 +28,19 @@ class ConfigEntry:
     config_class: str | None = None
     default: bool = False
     error: str | None = None
+    report: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectListing:
-    """A project and its configs; `error` is the reason why the project itself cannot be read."""
+    """A project and its configs; `error` and `report` say why the project itself cannot be read."""
 
     path: Path
     name: str | None = None
     description: str | None = None
     configs: tuple[ConfigEntry, ...] = ()
     error: str | None = None
+    report: str | None = None
 
     @property
     def failed(self) -> bool:
@@ -68,13 +72,19 @@ def find_projects(places: Sequence[Path], *, recursive: bool) -> Iterator[Path]:
                 yield Path(folder)
 
 
-def list_project(path: Path) -> ProjectListing:
-    """Read every config of the project at `path`. A config that cannot be read becomes an entry with its error."""
+def list_project(path: Path, only: str = "") -> ProjectListing:
+    """Read every config of the project at `path`, or the one called `only`; what cannot be read becomes an error.
+
+    Raises `ProjectError` when the project has no config of that name.
+    """
     try:
         record = read_project_meta(path)
     except ConfigError as error:
-        return ProjectListing(path=path, error=_reason(error))
+        return ProjectListing(path=path, error=_reason(error), report=str(error))
     names = config_names(record.searchdir, record.config_prefix)
+    if only and only not in names:
+        raise ProjectError(f"no config {only!r} in {path}", code="FG0604", help=nearest(only, names, "configs"))
+    names = [only] if only else names
     entries = tuple(_entry(record, name) for name in names)
     return ProjectListing(path=path, name=record.name, description=record.description, configs=entries)
 
@@ -87,7 +97,7 @@ def _entry(record: ProjectMeta, config: str) -> ConfigEntry:
         meta = environment.load_config(name, variables={}, directory=record.project_dir).graph.target("meta")
         meta = tagged_content(meta) or meta
     except ConfigError as error:
-        return ConfigEntry(config=config, default=default, error=_reason(error))
+        return ConfigEntry(config=config, default=default, error=_reason(error), report=str(error))
     return ConfigEntry(
         config=config,
         default=default,
@@ -107,17 +117,22 @@ def _reason(error: ConfigError) -> str:
     return f"{error.message} ({error.span})" if error.span is not None else error.message
 
 
-def listing_text(listing: ProjectListing, *, with_path: bool) -> str:
-    """`NAME : DESCRIPTION` and one line per config, the default in brackets."""
+def listing_text(listing: ProjectListing, *, with_path: bool, full_reports: bool = False) -> str:
+    """`NAME : DESCRIPTION` and one line per config, the default in brackets; or whole reports of what failed."""
     head = [f"Project Path: {listing.path}"] if with_path else []
     if listing.error is not None:
-        return "\n".join([*head, f"PROJECT ERROR : {listing.path}: {listing.error}"])
+        reason = _shown(listing.error, listing.report, full_reports)
+        return "\n".join([*head, f"PROJECT ERROR : {listing.path}: {reason}"])
     title = f"{listing.name or listing.path.name} : {listing.description or ''}".rstrip()
-    return "\n".join([*head, title, *map(_entry_text, listing.configs)])
+    return "\n".join([*head, title, *(_entry_text(entry, full_reports) for entry in listing.configs)])
 
 
-def _entry_text(entry: ConfigEntry) -> str:
+def _shown(error: str, report: str | None, full_reports: bool) -> str:
+    return f"\n{indent(report, '        ')}" if full_reports and report else error
+
+
+def _entry_text(entry: ConfigEntry, full_reports: bool) -> str:
     config = f"[{entry.config}]" if entry.default else entry.config
     if entry.error is not None:
-        return f"    {config:<30} PARSE ERROR : {entry.error}"
+        return f"    {config:<30} PARSE ERROR : {_shown(entry.error, entry.report, full_reports)}"
     return f"    {config:<30} {entry.name or ''} : {entry.description or ''}".rstrip()

@@ -12,6 +12,7 @@ from fg_config.commands.output import as_json
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the verb."""
     parser.add_argument("projects", nargs="*", metavar="PROJECT", help="project directories (default: -p)")
+    parser.add_argument("-d", "--debug", action="store_true", help="the whole report of a config that cannot be read")
     parser.add_argument("-r", "--recursive", action="store_true", help="every project below the directories")
     parser.add_argument("--names", action="store_true", help="only the names of the configs, without reading them")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -28,9 +29,13 @@ def run(args: argparse.Namespace) -> int:
 
         print("\n".join(name for project in projects for name in list_configs(project)))
         return 0
-    listings = [list_project(project) for project in projects]
+    listings = [list_project(project, args.config_template) for project in projects]
     if args.json:
         print(as_json([listing.to_json() for listing in listings]))
     else:
-        print("\n\n".join(listing_text(listing, with_path=args.recursive) for listing in listings))
+        print(
+            "\n\n".join(
+                listing_text(listing, with_path=args.recursive, full_reports=args.debug) for listing in listings
+            )
+        )
     return EXIT_PROBLEMS if any(listing.failed for listing in listings) else 0

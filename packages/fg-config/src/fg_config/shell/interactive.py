@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fg_config.command_line import CommandParser
+from fg_config.commands import OF_PROJECTS
 from fg_config.errors import ConfigError
 from fg_config.hints import nearest
 from fg_config.shell.completion import CommandsOf
@@ -92,9 +93,9 @@ def _chooses_config(words: Sequence[str]) -> bool:
 
 
 def _takes_config(verb: str, tool: Tool) -> bool:
-    """Whether the verb has `-t`; asked without reading any config."""
+    """Whether the verb has `-t` and works on one config; asked without reading any."""
     commands = tool.commands_of(verb)
-    if commands is None:
+    if commands is None or verb in OF_PROJECTS:
         return False
     parser = CommandParser(prog=verb)
     commands.configure(verb, parser, ["--no-dyn", "--help"])
