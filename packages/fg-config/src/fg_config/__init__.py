@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from fg_config.building.latent import DotDict, Latent
     from fg_config.building.policy import ImportPolicy
     from fg_config.building.resolver import resolve
+    from fg_config.changes.compare import GraphDiff, diff
     from fg_config.changes.overrides import Override
+    from fg_config.changes.run_record import RunRecord, load_run_record, save_run_record
+    from fg_config.changes.saved_graph import graph_from_json
     from fg_config.environment import ConfigEnvironment, LoadedConfig
     from fg_config.errors import (
         ConfigError,
@@ -49,6 +52,7 @@ _MODULES = {
     "Explanation": "provenance.explanation",
     "Finding": "lint.findings",
     "Graph": "graph",
+    "GraphDiff": "changes.compare",
     "GraphError": "errors",
     "ImportPolicy": "building.policy",
     "Latent": "building.latent",
@@ -61,6 +65,7 @@ _MODULES = {
     "ProjectError": "errors",
     "ProjectMeta": "projects.meta",
     "RenderedText": "rendering.sourcemap",
+    "RunRecord": "changes.run_record",
     "Span": "nodes",
     "TemplateError": "errors",
     "TemplateUse": "rendering.render",
@@ -71,14 +76,18 @@ _MODULES = {
     "build": "building.builder",
     "build_value": "building.builder",
     "check": "lint.checking",
+    "diff": "changes.compare",
     "explain": "provenance.explaining",
     "find_project_dir": "projects.workspace",
     "find_workspace_dir": "projects.workspace",
     "from_project": "projects.project",
     "generate_code": "exporting.export_python",
+    "graph_from_json": "changes.saved_graph",
     "list_configs": "projects.project",
+    "load_run_record": "changes.run_record",
     "parse_dynamic_args": "projects.dynamic_args",
     "resolve": "building.resolver",
+    "save_run_record": "changes.run_record",
     "to_yaml": "exporting.export_yaml",
 }
 
@@ -93,6 +102,7 @@ __all__ = [
     "Explanation",
     "Finding",
     "Graph",
+    "GraphDiff",
     "GraphError",
     "ImportPolicy",
     "Latent",
@@ -104,6 +114,7 @@ __all__ = [
     "ProjectError",
     "ProjectMeta",
     "RenderedText",
+    "RunRecord",
     "Span",
     "TemplateError",
     "TemplateUse",
@@ -114,14 +125,18 @@ __all__ = [
     "build",
     "build_value",
     "check",
+    "diff",
     "explain",
     "find_project_dir",
     "find_workspace_dir",
     "from_project",
     "generate_code",
+    "graph_from_json",
     "list_configs",
+    "load_run_record",
     "parse_dynamic_args",
     "resolve",
+    "save_run_record",
     "to_yaml",
 ]
 

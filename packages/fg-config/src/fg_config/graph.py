@@ -98,6 +98,12 @@ class Graph:
         """The graph as JSON values: containers and nodes are numbered in pre-order, a second visit is a reference."""
         return _Encoder().encode(self.root)
 
+    def numbers(self) -> dict[int, int]:
+        """Identity of a container or node → the number it has in `to_json`."""
+        encoder = _Encoder()
+        encoder.encode(self.root)
+        return encoder.numbers
+
 
 def _as_index(step: str | int) -> int | None:
     return int(step) if isinstance(step, str) and step.isdecimal() else None
@@ -120,15 +126,15 @@ def entries(value: Value) -> dict[Any, Value]:
 
 class _Encoder:
     def __init__(self) -> None:
-        self._numbers: dict[int, int] = {}
+        self.numbers: dict[int, int] = {}
         self._count = 0
 
     def encode(self, value: Value) -> Any:
         if not isinstance(value, (list, tuple, dict, Call, Var)):
             return value
-        if id(value) in self._numbers and not _is_empty(value):
-            return {"$ref": self._numbers[id(value)]}
-        number = self._numbers[id(value)] = self._count
+        if id(value) in self.numbers and not _is_empty(value):
+            return {"$ref": self.numbers[id(value)]}
+        number = self.numbers[id(value)] = self._count
         self._count += 1
         match value:
             case Call():

@@ -11,19 +11,21 @@ Pairs = list[tuple[int | None, int | None]]
 Names = tuple[Callable[[Any], str], Callable[[Any], str]]
 
 
-def aligned(old: Sequence[Any], new: Sequence[Any], *names: Names) -> Pairs:
+def aligned(old: Sequence[Any], new: Sequence[Any], *names: Names, by_position: bool = True) -> Pairs:
     """Pairs of positions, in the order of both lists; None stands where an item has no partner.
 
     Each of `names` is a pair of functions, for old and new items: those with equal names are partners, as many as can
-    be without crossing. Between them the next names decide, and in the end the position.
+    be without crossing. Between them the next names decide, and in the end the position, unless `by_position` is false.
     """
-    return _between(old, new, 0, 0, names)
+    return _between(old, new, 0, 0, names, by_position)
 
 
-def _between(old: Sequence[Any], new: Sequence[Any], at_old: int, at_new: int, names: Sequence[Names]) -> Pairs:
+def _between(
+    old: Sequence[Any], new: Sequence[Any], at_old: int, at_new: int, names: Sequence[Names], by_position: bool
+) -> Pairs:
     """The pairs of two stretches that begin at the given positions."""
     if not names:
-        both = min(len(old), len(new))
+        both = min(len(old), len(new)) if by_position else 0
         pairs: Pairs = [(at_old + index, at_new + index) for index in range(both)]
         pairs += [(at_old + index, None) for index in range(both, len(old))]
         return pairs + [(None, at_new + index) for index in range(both, len(new))]
@@ -32,7 +34,7 @@ def _between(old: Sequence[Any], new: Sequence[Any], at_old: int, at_new: int, n
     i = j = 0
     for partner in [*_common([name_old(item) for item in old], [name_new(item) for item in new]), None]:
         next_i, next_j = partner or (len(old), len(new))
-        result += _between(old[i:next_i], new[j:next_j], at_old + i, at_new + j, others)
+        result += _between(old[i:next_i], new[j:next_j], at_old + i, at_new + j, others, by_position)
         if partner is not None:
             result.append((at_old + next_i, at_new + next_j))
         i, j = next_i + 1, next_j + 1

@@ -7,7 +7,7 @@ once, so shared parts cost nothing, and a change inside a shared object is repor
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -145,13 +145,23 @@ class _Comparison:
         """The entries of two values of one type, by key or, in lists, by what they say."""
         ours, theirs = self._entries(0, old), self._entries(1, new)
         if isinstance(body(old.value), (list, tuple)):
-            before, after = list(ours.values()), list(theirs.values())
-            for i, j in aligned(before, after, self._names(), (_sort, _sort)):
-                yield None if i is None else before[i], None if j is None else after[j]
+            yield from self._items(old, new, list(ours.values()), list(theirs.values()))
             return
         # By name, so that the result does not depend on the order the entries were written in.
         for key in sorted({*ours, *theirs}):
             yield ours.get(key), theirs.get(key)
+
+    def _items(
+        self, old: Place, new: Place, ours: list[Place], theirs: list[Place]
+    ) -> Iterator[tuple[Place | None, Place | None]]:
+        """Items of two lists: those of a `!dlist` belong together by key, others by what they say."""
+        keyed = self._item_keys(0, old) and self._item_keys(1, new)
+        names = [(_last, _last)] if keyed else [self._names(), (_sort, _sort)]
+        for i, j in aligned(ours, theirs, *names, by_position=not keyed):
+            yield None if i is None else ours[i], None if j is None else theirs[j]
+
+    def _item_keys(self, side: int, owner: Place) -> Sequence[Any]:
+        return self._graphs[side].item_keys.get(id(body(owner.value)), ())
 
     def _names(self) -> Names:
         digest_old, digest_new = self._digests
@@ -159,10 +169,12 @@ class _Comparison:
 
     def _entries(self, side: int, owner: Place) -> dict[tuple[str, str], Place]:
         holder = body(owner.value)
-        spans = self._graphs[side].spans
+        spans, item_keys = self._graphs[side].spans, self._item_keys(side, owner)
         return {
             same_key(key): Place(
-                steps=(*owner.steps, key), value=value, span=_span(value, spans.get((id(holder), key)))
+                steps=(*owner.steps, item_keys[key] if item_keys else key),
+                value=value,
+                span=_span(value, spans.get((id(holder), key))),
             )
             for key, value in entries(holder).items()
         }
@@ -181,6 +193,10 @@ class _Comparison:
 def _is_object(value: Value) -> bool:
     """Whether sharing means something: a plain container is copied at each alias, a factory is called at each."""
     return isinstance(value, Call) and value.kind in ("call", "meta")
+
+
+def _last(place: Place) -> str:
+    return str(place.steps[-1])
 
 
 def _sort(place: Place) -> str:

@@ -1,0 +1,85 @@
+"""What `diff` compares: a config, a config of another project or commit, a saved run, or a saved graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from fg_config.changes.relocate import relocated
+from fg_config.changes.revisions import checked_out, commit_of
+from fg_config.changes.run_record import GRAPH, load_graph
+from fg_config.errors import ProjectError
+from fg_config.graph import Graph
+from fg_config.hints import nearest
+from fg_config.projects.project import Project, list_configs
+from fg_config.projects.workspace import META, find_project_dir
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One of two graphs, and how it was named."""
+
+    name: str
+    graph: Graph
+
+
+class Sides:
+    """Opens what a user names. Words are understood in this order: a config of the project, a saved graph, a run or
+    project directory, `DIRECTORY:CONFIG`, `COMMIT:CONFIG`. Without CONFIG it is `config`, or the project's default.
+
+    All templates see the same clock, so a time in a file name is no difference.
+    """
+
+    def __init__(self, project_dir: Path, config: str) -> None:
+        self._project_dir = project_dir
+        self._config = config
+        self._now = datetime.now().astimezone()
+
+    def of(self, project: Project, name: str) -> Side:
+        """A config that is at hand already; it is rendered again, with the clock of the others."""
+        return Side(name=name, graph=self._graph(project))
+
+    def open(self, word: str) -> Side:
+        """The graph that `word` names. Raises `ProjectError` for words that name nothing."""
+        path = Path(word).expanduser()
+        if word in self._configs():
+            return Side(name=word, graph=self._graph(Project(word, find_project_dir(self._project_dir))))
+        if path.is_file() and path.suffix == ".json":
+            return Side(name=word, graph=load_graph(path))
+        if (path / GRAPH).is_file():
+            return Side(name=word, graph=load_graph(path / GRAPH))
+        if (path / META).is_file():
+            return Side(name=word, graph=self._graph(Project("", path)))
+        place, colon, config = word.rpartition(":")
+        if colon and Path(place).expanduser().is_dir():
+            return Side(name=word, graph=self._graph(Project(config, find_project_dir(place))))
+        if colon and (commit := commit_of(self._project_dir, place)):
+            return Side(name=word, graph=self._of_commit(commit, place, config or self._config))
+        raise self._unknown(word, place if colon else None)
+
+    def _of_commit(self, commit: str, revision: str, config: str) -> Graph:
+        """The graph of a config as it was in a commit, with the paths that it has in the working tree."""
+        project_dir = find_project_dir(self._project_dir).resolve()
+        with checked_out(project_dir, commit) as (temporary, root):
+            graph = self._graph(Project(config, temporary / project_dir.relative_to(root.resolve())))
+            return relocated(graph, str(temporary), str(root), lambda file: f"{revision}:{file}")
+
+    def _graph(self, project: Project) -> Graph:
+        same = project.load_config(project.config_name, **project.template_vars)
+        same.environment.now = self._now
+        return same.with_overrides(project.overrides).graph
+
+    def _configs(self) -> list[str]:
+        try:
+            return list_configs(find_project_dir(self._project_dir))
+        except ProjectError:
+            return []
+
+    def _unknown(self, word: str, revision: str | None) -> ProjectError:
+        what = f"{revision!r} is neither a directory nor a commit, so {word!r}" if revision else repr(word)
+        known = nearest(word, self._configs(), "configs")
+        help = "it may be a config, a run directory, a saved graph.json, DIRECTORY:CONFIG or COMMIT:CONFIG"
+        return ProjectError(
+            f"{what} names nothing to compare", code="FG0652", help=f"{help}; {known}" if known else help
+        )
