@@ -68,7 +68,7 @@ def contract() -> Iterator[tuple[str, str]]:
             yield template, kind
 
 
-@pytest.mark.parametrize(("template", "kind"), contract())
+@pytest.mark.parametrize(("template", "kind"), list(contract()))
 def test_a_template_has_the_names_of_the_contract(template: str, kind: str) -> None:
     absent = set(ABSENT["names"].get(template, {}).get(kind, {}))
     missing = set(CONTRACT[template][kind]) - getattr(names_of(template), kind)

@@ -18,6 +18,8 @@ def test_positions_are_the_sines_and_cosines_of_the_paper():
     angles = [5 / 10000 ** (2 * i / 8) for i in range(4)]
     expected = [math.sin(a) for a in angles] + [math.cos(a) for a in angles]
     assert positions[0, 1].tolist() == pytest.approx(expected, abs=1e-6)
+    smaller = SinusoidalPositions(8, amplitude=0.5)(torch.tensor([[0, 5]]), torch.float32)
+    torch.testing.assert_close(smaller, positions / 2)
 
 
 def test_an_odd_width_has_no_pairs():

@@ -8,13 +8,17 @@ from torch import Tensor, nn
 
 class SinusoidalPositions(nn.Module):
     """A vector for each position, to be added to the token's: sines in the first half of the channels, cosines in the
-    second. It has no parameters and no buffer, so that no conversion to half precision can round its frequencies."""
+    second. It has no parameters and no buffer, so that no conversion to half precision can round its frequencies.
 
-    def __init__(self, hidden_size: int, base: float = 10000.0) -> None:
+    `amplitude` should be of the size of the token vectors, or one drowns the other.
+    """
+
+    def __init__(self, hidden_size: int, *, amplitude: float = 1.0, base: float = 10000.0) -> None:
         super().__init__()
         if hidden_size % 2:
             raise ValueError(f"sines and cosines need an even hidden_size, not {hidden_size}")
         self.hidden_size = hidden_size
+        self.amplitude = amplitude
         self.base = base
 
     def forward(self, position_ids: Tensor, dtype: torch.dtype) -> Tensor:
@@ -22,4 +26,4 @@ class SinusoidalPositions(nn.Module):
         half = self.hidden_size // 2
         exponents = torch.arange(half, dtype=torch.float32, device=position_ids.device) / half
         angles = position_ids[..., None].float() * self.base**-exponents
-        return torch.cat((angles.sin(), angles.cos()), dim=-1).to(dtype)
+        return (self.amplitude * torch.cat((angles.sin(), angles.cos()), dim=-1)).to(dtype)
