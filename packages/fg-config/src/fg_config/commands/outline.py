@@ -9,7 +9,10 @@ from fg_config.nodes import MISSING, Call, Value, Var
 
 
 def graph_outline(root: Value) -> str:
-    """One line per value: where it hangs, what it is, and for nodes the file and line that wrote it."""
+    """One line per value: where it hangs, what it is, and for nodes the file and line that wrote it.
+
+    What is met again is not opened again, so the outline grows with the graph and not with the paths through it.
+    """
     return "\n".join(_outline(root, "", 0, set()))
 
 
@@ -17,7 +20,7 @@ def _outline(value: Any, label: str, depth: int, seen: set[int]) -> Iterator[str
     yield f"{'    ' * depth}{label}{_describe(value, again=id(value) in seen)}"
     if id(value) in seen:
         return
-    if isinstance(value, (Call, Var)):
+    if isinstance(value, (Call, Var, dict, list, tuple)):
         seen.add(id(value))
     for name, inner in _labelled(value):
         yield from _outline(inner, f"{name}: ", depth + 1, seen)
@@ -31,7 +34,7 @@ def _describe(value: Any, *, again: bool) -> str:
         case Var():
             return f"!var {value.name}  ({value.span})"
         case dict() | list() | tuple() if value:
-            return f"{type(value).__name__} of {len(value)}"
+            return f"{type(value).__name__} of {len(value)}{'  (the same as above)' if again else ''}"
     return repr(value)
 
 

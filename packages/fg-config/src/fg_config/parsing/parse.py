@@ -82,6 +82,28 @@ def _without_hidden(parser: _Parser, root: dict[Any, Value]) -> dict[Any, Value]
     return targets
 
 
+def _first_and_last(pairs: list[_Pair]) -> list[_Pair]:
+    """Of an entry that came here in several ways, the first, which has its place, and the last, which has its say.
+
+    Mappings that merge each other twice would otherwise double their entries at every step.
+    """
+    last = {(id(key), id(value)): index for index, (key, value) in enumerate(pairs)}
+    if len(last) == len(pairs):
+        return pairs
+    first = {(id(key), id(value)): index for index, (key, value) in reversed(list(enumerate(pairs)))}
+    return [pairs[index] for index in sorted({*first.values(), *last.values()})]
+
+
+def _placed_by(key: yaml.Node, value: yaml.Node) -> yaml.Node:
+    """The node whose place is that of the entry: the value, unless its own place is elsewhere.
+
+    An alias is composed to the node of its anchor, which stands before the key; a block begins below its key.
+    """
+    at, key_at = value.start_mark, key.start_mark
+    below = at.line > key_at.line and not isinstance(value, yaml.ScalarNode)
+    return key if below or at.index < key_at.index else value
+
+
 class _Parser:
     def __init__(self, text: str) -> None:
         self.text = text
@@ -141,9 +163,7 @@ class _Parser:
     def _write(self, result: dict[Any, Value], key_node: yaml.Node, value_node: yaml.Node, merge: Span | None) -> None:
         """Set an entry. What it replaces is remembered as a layer, and so is a merge; most entries need neither."""
         key, value = self._key(key_node), self.value(value_node)
-        # An alias is composed to the node of its anchor, which stands before the key that uses it.
-        aliased = value_node.start_mark.index < key_node.start_mark.index
-        place, span = (id(result), key), span_of(key_node if aliased else value_node, self.text)
+        place, span = (id(result), key), span_of(_placed_by(key_node, value_node), self.text)
         if merge is not None or key in result:
             how = "explicit" if merge is None else "merge"
             self._remember(place, result, Layer(value=value, span=span, how=how, merged_at=merge))
@@ -181,12 +201,12 @@ class _Parser:
     def _merged(self, node: yaml.MappingNode) -> list[_Merged]:
         """The entries that the merges of the mapping bring, each with the place of the `<<`."""
         if id(node) not in self._merges:
-            self._merges[id(node)] = [
-                (inner_key, inner_value, span_of(key, self.text))
-                for key, value in node.value
-                if key.tag == MERGE_TAG
-                for inner_key, inner_value in self._merge_source(value, key)
-            ]
+            found: list[_Merged] = []
+            for key, value in node.value:
+                if key.tag == MERGE_TAG:
+                    place = span_of(key, self.text)
+                    found += [(*pair, place) for pair in self._merge_source(value, key)]
+            self._merges[id(node)] = found
         return self._merges[id(node)]
 
     def _merge_source(self, node: yaml.Node, merge: yaml.Node) -> list[_Pair]:
@@ -194,7 +214,7 @@ class _Parser:
             return self._flat(node)
         if isinstance(node, yaml.SequenceNode) and all(isinstance(item, yaml.MappingNode) for item in node.value):
             # The first mapping listed wins, and of repeated keys the last is kept.
-            return [pair for item in reversed(node.value) for pair in self._flat(item)]
+            return _first_and_last([pair for item in reversed(node.value) for pair in self._flat(item)])
         help = f"it got what is written at {span_of(node, self.text)}"
         raise self.error("'<<' merges a mapping or a list of mappings", merge, "FG0304", help)
 
@@ -205,7 +225,7 @@ class _Parser:
         self._open.add(id(node))
         merged: list[_Pair] = [(key, value) for key, value, _ in self._merged(node)]
         self._open.discard(id(node))
-        return merged + [pair for pair in node.value if pair[0].tag != MERGE_TAG]
+        return _first_and_last(merged) + [pair for pair in node.value if pair[0].tag != MERGE_TAG]
 
     def _cycle(self, node: yaml.Node) -> GraphError:
         span, help = span_of(node, self.text), "an alias stands behind the node it names, never inside"

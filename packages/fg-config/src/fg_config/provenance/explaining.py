@@ -20,6 +20,7 @@ from fg_config.tagged import tagged_content
 
 if TYPE_CHECKING:
     from fg_config.projects.project import Project
+    from fg_config.rendering.facts import ExpressionFact
     from fg_config.rendering.render import CompiledTemplate
 
 _SUGGESTIONS: Final = 5
@@ -74,7 +75,11 @@ class _Explainer:
         template = self._template(layer.span)
         if template is None or self.variables is None:
             return ()
-        return self.variables.feeds(expressions_behind(template, layer.span, key), template, layer.span.line)
+        return self.variables.feeds(self._expressions(template, layer, key), template, layer.span.line)
+
+    def _expressions(self, template: CompiledTemplate, layer: Layer, key: Any) -> tuple[ExpressionFact, ...]:
+        is_scalar = not isinstance(layer.value, (Call, Var, dict, list, tuple))
+        return expressions_behind(template, layer.span, key, is_scalar=is_scalar)
 
     def _kind(self, layer: Layer, key: Any, feeds: tuple[Feed, ...], *, has_older: bool) -> Kind:
         if layer.how != "explicit":
@@ -84,7 +89,7 @@ class _Explainer:
         if found is not None:
             return found
         template = self._template(layer.span)
-        if template is not None and expressions_behind(template, layer.span, key):
+        if template is not None and self._expressions(template, layer, key):
             return "expression"
         if not has_older:
             return "literal"

@@ -14,18 +14,24 @@ from fg_config.rendering.render import CompiledTemplate
 
 _TOKEN: Final = re.compile(r"\{\{.*?\}\}|'(?:[^']|'')*'|\"(?:[^\"\\]|\\.)*\"|[\[\]{},]|\s#.*|.", re.DOTALL)
 _BLOCK_SCALAR: Final = re.compile(r"(?:[&!]\S*\s+)*[|>][-+\d]*\s*(?:#.*)?$")
+_HEAD: Final = re.compile(r"\s*(?:- +)*(?:&\S+ +)?(?:!(?:\{\{.*?\}\}|\S)+|\{[{%].*)")
 _parser: Final = jinja2.Environment()
 
 
-def expressions_behind(template: CompiledTemplate, span: Span, key: Any) -> tuple[ExpressionFact, ...]:
+def expressions_behind(
+    template: CompiledTemplate, span: Span, key: Any, *, is_scalar: bool
+) -> tuple[ExpressionFact, ...]:
     """The expressions that the value of `key` at `span` was computed from, as far as its lines can tell.
 
-    A value whose key cannot be found on the line (it is an item of a list, or the line is an expression) is taken to
-    be the whole line.
+    For a node or container these are the ones in its tag, or the one that wrote all of it: what it holds has origins
+    of its own. A value whose key cannot be found on the line (it is an item of a list, or the line is an expression)
+    is taken to be the whole line.
     """
     line = span.line - template.source.first_line + 1
     text = preprocess(template.source.line_text(span.line))
     region = _region(text, span, key)
+    if not is_scalar:
+        region = _head(region)
     if _BLOCK_SCALAR.match(region.strip()):
         region += _deeper_lines(template, span.line)
     if "{{" not in region and "{%" not in region:
@@ -43,6 +49,11 @@ def _region(text: str, span: Span, key: Any) -> str:
     if span.column and text[span.column - 1 :].strip():
         return _value_from(text, span.column - 1)
     return _value_from(text, starts[0]) if len(starts) == 1 else text
+
+
+def _head(region: str) -> str:
+    found = _HEAD.match(region)
+    return found[0] if found else ""
 
 
 def _value_from(text: str, start: int) -> str:
