@@ -99,7 +99,8 @@ def _run(command: str, project: Path, capsys: pytest.CaptureFixture[str]) -> tup
         code = int(stopped.code or 0)
     captured = capsys.readouterr()
     text = captured.out + captured.err
-    for place, name in ((project, ""), (project.parent, "WORKSPACE")):
+    user = os.environ["FORGATHER_CONFIG_DIR"]
+    for place, name in ((project, ""), (project.parent, "WORKSPACE"), (user, "USER")):
         text = text.replace(f"{place}/", f"{name}/" if name else "").replace(str(place), name or "PROJECT")
     return code, text
 
