@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tools import markdown
 from tools.checks.links import check_links
+from tools.checks.sessions import check_sessions
 from tools.checks.snippets import check_snippets
 from tools.docs.drawing import draw, levels
 from tools.docs.stage import stage
@@ -88,3 +89,26 @@ def test_drawing_shows_every_distribution_above_what_it_depends_on():
     for name, rules in arrows.items():
         assert f">{name}</text>" in picture
         assert all(rows[sibling] < rows[name] for sibling in rules.depends_on)
+
+
+SESSION = """\
+```yaml folder/a.yaml
+x: 1
+```
+```console run
+$ cd folder
+$ cat a.yaml && pwd
+{shown}
+$ ls /nowhere/at/all
+ls: cannot access … No such file or directory
+```
+"""
+
+
+def test_a_session_goes_on_where_the_last_command_ended(repository):
+    assert check_sessions(page(repository(ab_low=([], "")), SESSION.format(shown="x: 1\n~/folder"))) == []
+
+
+def test_a_session_that_prints_something_else_is_found_with_its_line(repository):
+    (finding,) = check_sessions(page(repository(ab_low=([], "")), SESSION.format(shown="x: 2")))
+    assert finding == "README.md:6: `cat a.yaml && pwd` prints\nx: 1\n~/folder"

@@ -7,7 +7,19 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tools.checks import Check, arrows, links, public_names, ranges, ratchets, readme, snippets, style, third_party
+from tools.checks import (
+    Check,
+    arrows,
+    links,
+    public_names,
+    ranges,
+    ratchets,
+    readme,
+    sessions,
+    snippets,
+    style,
+    third_party,
+)
 from tools.environment import require_complete_environment
 from tools.workspace import Workspace, counted, load_workspace
 
@@ -24,6 +36,7 @@ CHECKS: dict[str, Check] = {
     "readme": readme.check_change_table,
     "links": links.check_links,
     "snippets": snippets.check_snippets,
+    "sessions": sessions.check_sessions,
 }
 
 

@@ -57,7 +57,8 @@ def arguments_schema(signature: Signature, *, late: bool = False) -> dict[str, A
     if signature.deprecated is not None:
         schema["deprecated"] = True
     if signature.positional or signature.any_position:
-        schema["patternProperties"] = {_POSITION: {}}
+        anything: dict[str, Any] = {}
+        schema["patternProperties"] = {_POSITION: anything}
         schema["properties"] |= {name: {"type": "array"} for name in ("args",) if name not in properties}
     if not signature.any_keyword:
         schema["additionalProperties"] = False
