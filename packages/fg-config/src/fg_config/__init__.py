@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from fg_config.exporting.export_python import generate_code
     from fg_config.exporting.export_yaml import to_yaml
     from fg_config.graph import Graph
+    from fg_config.indexing.project_index import ProjectIndex, index_project
     from fg_config.lint.checking import CheckOptions, check
     from fg_config.lint.findings import Finding
     from fg_config.nodes import MISSING, Call, Layer, Span, Value, Var
@@ -63,6 +64,7 @@ _MODULES = {
     "PolicyError": "errors",
     "Project": "projects.project",
     "ProjectError": "errors",
+    "ProjectIndex": "indexing.project_index",
     "ProjectMeta": "projects.meta",
     "RenderedText": "rendering.sourcemap",
     "RunRecord": "changes.run_record",
@@ -83,6 +85,7 @@ _MODULES = {
     "from_project": "projects.project",
     "generate_code": "exporting.export_python",
     "graph_from_json": "changes.saved_graph",
+    "index_project": "indexing.project_index",
     "list_configs": "projects.project",
     "load_run_record": "changes.run_record",
     "parse_dynamic_args": "projects.dynamic_args",
@@ -112,6 +115,7 @@ __all__ = [
     "PolicyError",
     "Project",
     "ProjectError",
+    "ProjectIndex",
     "ProjectMeta",
     "RenderedText",
     "RunRecord",
@@ -132,6 +136,7 @@ __all__ = [
     "from_project",
     "generate_code",
     "graph_from_json",
+    "index_project",
     "list_configs",
     "load_run_record",
     "parse_dynamic_args",
