@@ -118,6 +118,39 @@ def test_an_error_in_a_parent_says_how_one_got_there(environment, write):
     assert [(step.file, step.line) for step in error.span.via] == [(str(child), 2)]
 
 
+def test_an_error_in_a_template_that_is_included_twice_names_the_include_that_failed(environment, write):
+    write("part.yaml", "v: {{ v + 1 }}\n")
+    text = "-- set v = 1\n-- include 'part.yaml'\n\n-- set v = 'x'\n-- include 'part.yaml'\n"
+    path = write("c.yaml", text)
+    error = failure(environment, "c.yaml")
+    assert (error.span.file, error.span.line) == (str(path.parent / "part.yaml"), 1)
+    assert [(step.file, step.line) for step in error.span.via] == [(str(path), 5)]
+
+
+def test_the_chain_of_an_error_leads_through_parents_and_includes(environment, write):
+    deep = write("deep.yaml", "[inner]\nx: {{ nowhere }}\n\n")
+    mid = write("mid.yaml", "## nothing\n-- extends 'deep.yaml'\n")
+    base = write("base.yaml", "[body]\n\n")
+    child = write("c.yaml", "-- extends 'base.yaml'\n[body]\n-- include 'mid.yaml'\n\n")
+    error = failure(environment, "c.yaml")
+    assert (error.span.file, error.span.line) == (str(deep), 2)
+    assert [(step.file, step.line) for step in error.span.via] == [(str(mid), 2), (str(child), 3)]
+    assert str(base) not in str(error)
+
+
+def test_a_required_block_is_asked_of_the_sub_template_that_lacks_it(environment, write):
+    base = write("base.yaml", "-- block must required\n-- endblock\n")
+    write("outer.yaml", "[body]\n\n")
+    path = write(
+        "c.yaml", "-- extends 'outer.yaml'\n[body]\n-- include 'part'\n\n#--- part ---\n-- extends 'base.yaml'\n"
+    )
+    error = failure(environment, "c.yaml")
+    assert (error.code, error.span.file, error.span.line, error.span.label) == ("FG0209", str(path), 6, "part")
+    assert "'must'" in error.message
+    assert f"{base}:1" in error.help
+    assert [(step.file, step.line) for step in error.span.via] == [(str(path), 3)]
+
+
 def test_undefined_arguments_of_path_functions_name_the_variable(environment):
     for expression in ("joinpath(a, nowhere)", "normpath(nowhere)", "basename(nowhere)"):
         with pytest.raises(TemplateError, match="'nowhere' is not defined"):
@@ -273,6 +306,39 @@ def test_a_block_inside_a_line_is_mapped_to_the_child(environment, write):
     child = write("c.yaml", "-- extends 'base.yaml'\n{% block v %}7{% endblock %}\n")
     span = environment.load("c.yaml").graph.span("a")
     assert (span.file, span.line) == (str(child), 2)
+
+
+def test_a_value_from_a_template_that_is_included_twice_names_its_own_include(environment, write):
+    write("part.yaml", "-- extends 'base.yaml'\n")
+    base = write("base.yaml", "{{ key }}: 1\n[more]\n\n")
+    text = "-- set key = 'a'\n-- include 'part.yaml'\n\n-- set key = 'b'\n-- include 'part.yaml'\n\nc: 2\n"
+    path = write("c.yaml", text)
+    graph = environment.load("c.yaml").graph
+    steps = {key: [(step.file, step.line) for step in graph.span(key).via] for key in "abc"}
+    part = (str(path.parent / "part.yaml"), 1)
+    assert (graph.span("a").file, graph.span("a").line) == (str(base), 1)
+    assert steps == {"a": [part, (str(path), 2)], "b": [part, (str(path), 5)], "c": []}
+
+
+def test_literal_text_has_its_column_and_computed_text_has_none(environment, write):
+    write("part.yaml", "p: [1, {q: 2}]\n")
+    text = (
+        "a:\n    b: [10, 20]\n{% if true %}c: 3{% endif +%}\nd: {{ 4 }}\ne: {{ 5 }}{# x #} # {{ a1 }} a\n"
+        "-- include 'part.yaml'\n\nf: {% raw %}'{{6}}'{% endraw +%}\ng: {{ 'h' -}}    i\n"
+    )
+    write("c.yaml", text)
+    graph = environment.load("c.yaml", a1="k").graph
+    paths = ["a.b", "a.b.0", "a.b.1", "c", "d", "p", "p.1.q", "f"]
+    assert [(path, graph.span(path).line, graph.span(path).column) for path in paths] == [
+        ("a.b", 2, 8),
+        ("a.b.0", 2, 9),
+        ("a.b.1", 2, 13),
+        ("c", 3, 17),
+        ("d", 4, 0),
+        ("p", 1, 4),
+        ("p.1.q", 1, 12),
+        ("f", 8, 13),
+    ]
 
 
 def test_text_of_macros_is_clean_and_maps_to_the_call(environment, write):

@@ -1,22 +1,19 @@
 """What a template's syntax tree says about it: parents, blocks, names that are read and set, text never rendered.
 
 This is the index behind warnings, `explain` and `check`. It is plain data: lines count from 1 within the template, and
-names are dotted as written (`ns.max_steps`).
+names are dotted as written (`ns.max_steps`). The facts of a template are kept beside its code on disk, so they are
+tuples: quickly made, and quickly read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple
 
 from jinja2 import nodes
 
-_Fact = TypeVar("_Fact")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
+class Reference(NamedTuple):
     """An `extends`, `include` or `import`; `target` is None when the name is computed."""
 
     kind: Literal["extends", "include"]
@@ -24,8 +21,7 @@ class Reference:
     line: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlockFact:
+class BlockFact(NamedTuple):
     """A block: its first and last line, the block around it, and whether it keeps what its parent says."""
 
     name: str
@@ -36,8 +32,7 @@ class BlockFact:
     calls_super: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DefaultFact:
+class DefaultFact(NamedTuple):
     """`name | default(value)`; `constant` tells whether the value is written out, `value` is it then."""
 
     name: str
@@ -45,8 +40,7 @@ class DefaultFact:
     value: Any
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExpressionFact:
+class ExpressionFact(NamedTuple):
     """An expression whose value becomes text: the names it reads and the defaults it falls back to."""
 
     line: int
@@ -54,8 +48,7 @@ class ExpressionFact:
     defaults: tuple[DefaultFact, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetFact:
+class SetFact(NamedTuple):
     """`-- set target = …`: what is set, and what the value is computed from."""
 
     line: int
@@ -64,8 +57,7 @@ class SetFact:
     defaults: tuple[DefaultFact, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TemplateFacts:
+class TemplateFacts(NamedTuple):
     """All facts of one template. `names_read` holds every name with the lines that read it."""
 
     references: tuple[Reference, ...]
@@ -118,32 +110,25 @@ def facts_of(template: nodes.Template) -> TemplateFacts:
 
 
 def to_plain(facts: Any) -> Any:
-    """Facts as tuples, strings and numbers, which can be stored."""
-    if is_dataclass(facts):
-        return tuple(to_plain(getattr(facts, field.name)) for field in fields(facts))
-    return tuple(map(to_plain, facts)) if type(facts) is tuple else facts
+    """Facts as tuples of strings and numbers, which `marshal` takes."""
+    return tuple(map(to_plain, facts)) if isinstance(facts, tuple) else facts
 
 
 def from_plain(plain: Any) -> TemplateFacts:
     """The inverse of `to_plain`."""
     references, blocks, expressions, sets, names_read, stray_text = plain
     return TemplateFacts(
-        references=tuple(Reference(kind=kind, target=target, line=line) for kind, target, line in references),
-        blocks=tuple(_record(BlockFact, row) for row in blocks),
-        expressions=tuple(_with_defaults(ExpressionFact, row) for row in expressions),
-        sets=tuple(_with_defaults(SetFact, row) for row in sets),
+        references=tuple(map(Reference._make, references)),
+        blocks=tuple(map(BlockFact._make, blocks)),
+        expressions=tuple(ExpressionFact._make((*row, _defaults(defaults))) for *row, defaults in expressions),
+        sets=tuple(SetFact._make((*row, _defaults(defaults))) for *row, defaults in sets),
         names_read=names_read,
         stray_text=stray_text,
     )
 
 
-def _with_defaults(kind: type[_Fact], row: tuple[Any, ...]) -> _Fact:
-    """A fact whose last field is its defaults."""
-    return _record(kind, (*row[:-1], tuple(_record(DefaultFact, default) for default in row[-1])))
-
-
-def _record(kind: type[_Fact], row: tuple[Any, ...]) -> _Fact:
-    return kind(**dict(zip(vars(kind)["__slots__"], row, strict=True)))
+def _defaults(rows: tuple[Any, ...]) -> tuple[DefaultFact, ...]:
+    return tuple(map(DefaultFact._make, rows))
 
 
 # --- templates and blocks -----------------------------------------------------------------------------------------

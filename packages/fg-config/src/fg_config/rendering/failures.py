@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Final
 
 import jinja2
@@ -14,12 +13,12 @@ from jinja2.utils import Namespace, missing
 from fg_config.errors import ConfigError, TemplateError, TemplateWarning
 from fg_config.hints import nearest
 from fg_config.nodes import Span
+from fg_config.rendering.chains import sites_of, template_frames, youngest
 from fg_config.rendering.compiling import CompiledTemplate
 from fg_config.rendering.language import UndefinedNameError
 from fg_config.rendering.preprocess import swallowed_blocks
 from fg_config.rendering.render import Render
 
-_TEMPLATE_FRAME: Final = re.compile(r"<template (\d+)>")
 _REQUIRED: Final = re.compile(r"Required block '(\w+)' not found")
 
 
@@ -47,32 +46,33 @@ def located(render: Render) -> Iterator[None]:
 
 
 def _at_line(render: Render, error: BaseException, message: str, code: str, help: str | None = None) -> TemplateError:
-    place = _innermost(render, error.__traceback__)
-    if place is None:
+    frames = template_frames(render, error.__traceback__)
+    if not frames:
         return TemplateError(message, code=code, help=help)
-    template, line = place
-    span, snippet = render.span(template.number, line), template.source.line_text(line)
-    return TemplateError(message, code=code, span=span, snippet=snippet, help=help)
+    template, line, *_ = frames[-1]
+    span = render.span(template.number, line, sites=sites_of(render, frames))
+    return TemplateError(message, code=code, span=span, snippet=template.source.line_text(line), help=help)
 
 
 def _runtime_error(render: Render, error: jinja2.TemplateRuntimeError) -> TemplateError:
     plain = _at_line(render, error, str(error), "FG0202", help=_values_help(render, error))
     if (required := _REQUIRED.match(plain.message)) and plain.span is not None:
-        return _required_block(render, required[1], plain.span)
+        return _required_block(render, required[1], plain.span, error)
     if plain.message == "cannot assign attribute on non-namespace object":
         return _early_assignment(render, plain)
     return plain
 
 
-def _required_block(render: Render, block: str, required_at: Span) -> TemplateError:
+def _required_block(render: Render, block: str, required_at: Span, error: BaseException) -> TemplateError:
     """A child is at fault, not the parent that asks for the block."""
-    child = next(template for template in render.loaded.values() if render.parent_of(template) is not None)
-    line = next(each.line for each in child.facts.references if each.kind == "extends")
+    frames = template_frames(render, error.__traceback__)
+    child, sites = youngest(render, frames), sites_of(render, frames)
+    line = next((each.line for each in child.facts.references if each.kind == "extends"), 1)
     line += child.source.first_line - 1
     return TemplateError(
         f"the block {block!r} is required and not given",
         code="FG0209",
-        span=render.span(child.number, line),
+        span=render.span(child.number, line, sites=sites),
         snippet=child.source.line_text(line),
         help=f"write `[{block}]` here or in a template between; {required_at.file}:{required_at.line} asks for it",
     )
@@ -97,31 +97,17 @@ def _early_assignment(render: Render, plain: TemplateError) -> TemplateError:
 
 def _values_help(render: Render, error: BaseException) -> str | None:
     """The variables of the line that failed, with their values."""
-    frame, trace = None, error.__traceback__
-    while trace is not None:
-        if _TEMPLATE_FRAME.fullmatch(trace.tb_frame.f_code.co_filename):
-            frame = trace.tb_frame
-        trace = trace.tb_next
-    place = _innermost(render, error.__traceback__)
-    if frame is None or place is None:
+    frames = template_frames(render, error.__traceback__)
+    if not frames:
         return None
-    template, line = place
+    template, line, _, variables = frames[-1]
     read = {name for name, at in template.facts.names_read if at == line - template.source.first_line + 1}
-    local = frame.f_locals  # Jinja2 puts the variables of the template there for debuggers
-    known = [f"{name} = {local[name]!r:.60}" for name in sorted(read) if name in local and not callable(local[name])]
-    return f"here {', '.join(known)}" if known else "correct the expression"
-
-
-def _innermost(render: Render, trace: TracebackType | None) -> tuple[CompiledTemplate, int] | None:
-    """The last template frame of a traceback; Jinja2 has already put template lines into it."""
-    found = None
-    while trace is not None:
-        frame = _TEMPLATE_FRAME.fullmatch(trace.tb_frame.f_code.co_filename)
-        if frame and int(frame[1]) in render.loaded:
-            template = render.loaded[int(frame[1])]
-            found = template, trace.tb_lineno + template.source.first_line - 1
-        trace = trace.tb_next
-    return found
+    known = [name for name in sorted(read) if name in variables and not callable(variables[name])]
+    return (
+        f"here {', '.join(f'{name} = {variables[name]!r:.60}' for name in known)}"
+        if known
+        else "correct the expression"
+    )
 
 
 def _undefined(render: Render, error: UndefinedNameError) -> TemplateError:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from jinja2 import nodes
 
@@ -21,8 +20,7 @@ _CAPTURES: Final = (nodes.Macro, nodes.CallBlock, nodes.AssignBlock)
 _LINE_START: Final = re.compile(r"(?P<blank>[^\S\n]*)(?=\S)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Marker:
+class Marker(NamedTuple):
     """How the marks of one template look. `offset` leads from its lines to those of the file."""
 
     number: int

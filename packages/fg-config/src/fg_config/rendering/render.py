@@ -16,6 +16,7 @@ import jinja2
 from fg_config.errors import ConfigError, TemplateError, TemplateWarning
 from fg_config.hints import nearest
 from fg_config.nodes import Span
+from fg_config.rendering.chains import chain_to, first_requests
 from fg_config.rendering.compiling import CompiledTemplate, compile_template
 from fg_config.rendering.language import TemplateEnvironment
 from fg_config.rendering.source import TemplateSource, read_source
@@ -44,6 +45,7 @@ class Render:
     by_name: dict[str, int] = field(default_factory=dict)
     requests: list[tuple[str, int]] = field(default_factory=list)
     warnings: list[ConfigError] = field(default_factory=list)
+    _chains: dict[tuple[int, Sites, int], tuple[Span, ...]] = field(default_factory=dict, repr=False)
 
     def run(self, first: TemplateSource | str) -> RenderedText:
         """Render a template of the search path, or one given as source. Errors are Jinja2's (see `located`)."""
@@ -54,7 +56,7 @@ class Render:
             template = environment.get_template(first)
         else:
             template = loader.make(environment, first, environment.make_globals(None))
-        text, source_map = extract(template.render(), self.span)
+        text, source_map = extract(template.render(), self._describe)
         return RenderedText(text, source_map)
 
     def _requested(self, template: str, asker: int) -> None:
@@ -98,15 +100,26 @@ class Render:
     def _with_chain(self, error: TemplateError, source: TemplateSource) -> TemplateError:
         span = error.span
         assert span is not None
-        via = self._via_request(source.name)
+        via = first_requests(self, source.name)
         longer = Span(file=span.file, line=span.line, column=span.column, label=span.label, via=via)
         return TemplateError(error.message, code=error.code, span=longer, snippet=error.snippet, help=error.help)
 
     def span(self, number: int, line: int, column: int = 0, sites: Sites = ()) -> Span:
         """The span of a place in a loaded template, with the chain that led to the template."""
-        template = self.loaded[number]
-        via = self._via_request(template.source.name)
-        return Span(file=template.source.file, line=line, column=column, label=template.source.label, via=via)
+        source = self.loaded[number].source
+        via = self._chain(number, sites)
+        return Span(file=source.file, line=line, column=column, label=source.label, via=via)
+
+    def _chain(self, number: int, sites: Sites) -> tuple[Span, ...]:
+        key = (number, sites, len(self.requests))  # a request may add what leads to a template
+        if key not in self._chains:
+            self._chains[key] = chain_to(self, number, sites)
+        return self._chains[key]
+
+    def _describe(self, number: int, line: int, column: int, sites: Sites) -> Span:
+        if number not in self.loaded:  # private-use characters of the user's own that look like a mark
+            return Span(file="<rendered text>", line=line)
+        return self.span(number, line, column, sites)
 
     def template_at(self, span: Span) -> CompiledTemplate | None:
         """The loaded template that `span` lies in."""
@@ -121,21 +134,6 @@ class Render:
         included = {each.target for each in template.facts.references if each.kind == "include"}
         computed = [name for name in asked if name not in included] if None in extended else []
         return next((self.loaded[self.by_name[name]] for name in [*named, *computed]), None)
-
-    def _via_request(self, name: str) -> tuple[Span, ...]:
-        """Who asked for `name`, who asked for that one, and so on."""
-        chain: list[Span] = []
-        seen = {name}
-        while True:
-            asker = next((self.loaded[number] for template, number in self.requests if template == name), None)
-            if asker is None:
-                return tuple(chain)
-            line = asker.facts.line_of(name) + asker.source.first_line - 1
-            chain.append(Span(file=asker.source.file, line=line, label=asker.source.label))
-            name = asker.source.name
-            if name in seen:
-                return tuple(chain)
-            seen.add(name)
 
     def uses(self) -> list[TemplateUse]:
         """Every pair of template and asker, in the order of loading."""
