@@ -23,9 +23,10 @@ VERBS = {
 
 def configure(verb: str, parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
     """Add the flags of a verb, and those that the chosen config declares."""
-    from fg_config.command_line import add_dynamic_arguments, add_project_options
+    from fg_config.command_line import add_dynamic_arguments, add_override_options, add_project_options
 
     add_project_options(parser)
+    add_override_options(parser)
     parser.add_argument("--dry-run", action="store_true", help="print the command and stop")
     if verb == "train" and "--dry-run" not in argv:
         logging.getLogger("fg_config").setLevel(logging.ERROR)  # the run itself gives the config's warnings
@@ -71,6 +72,7 @@ def _command(project: Any, meta: Mapping[str, Any], dynamic_args: Mapping[str, A
     launch = ["fg_trainers.launch", "-p", str(project.project_dir)]
     if dynamic_args:
         launch += ["--dynamic-args", json.dumps(dict(dynamic_args))]
+    launch += [word for override in project.overrides for word in override.words]
     launch.append(project.config_name)
     if processes == 1 and not rest:
         return [sys.executable, "-m", *launch]

@@ -1,4 +1,6 @@
-"""One rank of a run: `python -m fg_trainers.launch -p PROJECT [--dynamic-args JSON] CONFIG`, alone or under torchrun.
+"""One rank of a run, alone or under torchrun:
+
+    python -m fg_trainers.launch -p PROJECT [--dynamic-args JSON] [--set PATH=VALUE]… CONFIG
 
 Exit codes: 0 done, 1 a defect (with its traceback), 2 something the user can mend (one message), 128 + n stopped by
 signal n after saving.
@@ -13,13 +15,11 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from fg_config import Project
-from fg_config.command_line import reporting_errors
-from fg_config.files import atomic_write
+from fg_config import Project, save_run_record
+from fg_config.command_line import add_override_options, given_overrides, reporting_errors
 from fg_trainers.errors import LaunchError
 
 
@@ -35,25 +35,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=args.log_level, format="%(message)s", stream=sys.stderr)
     for handler in logging.getLogger().handlers:
         handler.addFilter(lambda record: record.name.startswith("fg_") or record.levelno >= logging.WARNING)
-    return reporting_errors(lambda: _run(args.project_dir, args.config, json.loads(args.dynamic_args)))
+    return reporting_errors(lambda: _run(args))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m fg_trainers.launch", description=__doc__, allow_abbrev=False)
     parser.add_argument("-p", "--project-dir", default=".", help="the project")
     parser.add_argument("--dynamic-args", default="{}", metavar="JSON", help="template variables of the config")
+    add_override_options(parser)
     parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
     parser.add_argument("config", nargs="?", default="", help="config name; default: the project's default")
     return parser
 
 
-def _run(project_dir: str, config: str, dynamic_args: Mapping[str, Any]) -> int:
+def _run(args: argparse.Namespace) -> int:
     _require_one_process()
-    project = Project(config, project_dir, **dynamic_args)
+    project = Project(args.config, args.project_dir, overrides=given_overrides(args), **json.loads(args.dynamic_args))
     script = project("main")
     if not hasattr(script, "run"):
-        raise LaunchError(f"target 'main' of {config or 'the default config'} has no run(); it is no training config")
-    _write_record(script, project, dynamic_args)
+        raise LaunchError(f"target 'main' of {project.config_name} has no run(); it is no training config")
+    _write_record(script, project)
     output = script.run()
     stopped_by = getattr(output, "interrupted_by", None)
     return 0 if stopped_by is None else 128 + stopped_by
@@ -65,16 +66,11 @@ def _require_one_process() -> None:
         raise LaunchError(f"{world_size} processes were started, but this trainer runs in one: set nproc_per_node to 1")
 
 
-def _write_record(script: Any, project: Project, dynamic_args: Mapping[str, Any]) -> None:
-    """Keep what this run was, beside its logs: the rendered config, its graph and the arguments it was given."""
+def _write_record(script: Any, project: Project) -> None:
+    """Keep what this run was, beside its logs."""
     trainer = getattr(script, "trainer", None)
-    if trainer is None or os.environ.get("RANK", "0") != "0":
-        return
-    directory: Path = trainer.args.run_dir
-    directory.mkdir(parents=True, exist_ok=True)
-    atomic_write(directory / "config.yaml", project.pp_config)
-    atomic_write(directory / "graph.json", json.dumps(project.graph.to_json(), indent=1))
-    atomic_write(directory / "dynamic_args.json", json.dumps(dict(dynamic_args), indent=1))
+    if trainer is not None and os.environ.get("RANK", "0") == "0":
+        save_run_record(project, trainer.args.run_dir)
 
 
 if __name__ == "__main__":
