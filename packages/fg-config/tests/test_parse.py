@@ -1,8 +1,11 @@
 """YAML to graph: scalars, repeated keys, merges, tags, arguments and root rules."""
 
 import pytest
+import yaml
 
 from fg_config import MISSING, Call, GraphError, Var, YamlError
+from fg_config.exporting.export_yaml import to_yaml
+from fg_config.parsing import loader
 from fg_config.parsing.parse import parse_graph
 from fg_config.tagged import tagged_content
 
@@ -302,3 +305,103 @@ def test_doublings_are_parsed_and_walked_once():
     lines = [".n0: &n0 !call:dict []", *(f".n{i}: &n{i} !call:f [*n{i - 1}, *n{i - 1}]" for i in range(1, 40))]
     encoded = parse_graph("\n".join([*lines, "main: *n39"])).to_json()
     assert str(encoded).count("'$ref'") == 39
+
+
+# --- both parsers, and roots of every kind ------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["CSafeLoader", "SafeLoader"])
+def parser(request, monkeypatch):
+    """PyYAML with its parser in C and with the one in Python, which is used where there is no libyaml."""
+    if not hasattr(yaml, request.param):
+        pytest.skip("PyYAML was built without libyaml")
+    monkeypatch.setattr(loader, "_Loader", getattr(yaml, request.param))
+
+
+@pytest.mark.parametrize(
+    ("text", "tag", "next_character", "column"),
+    [
+        ("x: [!call:dict, 3]", "!call:dict", ",", 5),
+        ("x: [&n !call:dict, 3]", "!call:dict", ",", 8),
+        ("x: [!call:f [], !call:g]", "!call:g", "]", 17),
+        ("x: [!call:dict]", "!call:dict", "]", 5),
+        ("x: {y: !call:dict}", "!call:dict", "}", 8),
+        ("x: !call:dict[]", "!call:dict", "[", 4),
+        ("x: !call:dict,", "!call:dict", ",", 4),
+        ("é: [!call:dict, 3]", "!call:dict", ",", 5),
+    ],
+)
+def test_a_tag_that_does_not_end_at_a_blank(parser, text, tag, next_character, column):
+    error = failure(f"a: 1\n{text}\n")
+    assert error.message == f"YAML syntax: the tag {tag} runs into {next_character!r}"
+    assert (error.span.line, error.span.column) == (2, column)
+    assert f"`{tag} []`" in error.help
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[!call:dict , 3]", ["dict", 3]),
+        ("[!call:dict [], 3]", ["dict", 3]),
+        ("[!call:a%2Cb [], 3]", ["a,b", 3]),
+        ("[!call:dict {}, '!call:x, y']", ["dict", "!call:x, y"]),
+    ],
+)
+def test_a_tag_that_ends_at_a_blank(parser, text, expected):
+    first, second = value(text)
+    assert [first.spec, second] == expected
+
+
+def test_a_name_is_what_follows_the_first_at_sign(parser):
+    call = value("!call:m:f@a@b []")
+    assert (call.spec, call.name) == ("m:f", "a@b")
+
+
+def test_positions_are_written_in_any_order(parser):
+    call = root("sample: !call:random:sample\n    arg1: 5\n    arg0: [r, b]\n    counts: [4, 2]\n")["sample"]
+    assert (call.args, call.kwargs) == ((["r", "b"], 5), {"counts": [4, 2]})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a {<<: *a}",
+        "a: &a {x: {<<: *a}}",
+        "a: &a {<<: {<<: *a}}",
+        "a: &a {<<: [*a]}",
+        "a: &a [[*a]]",
+        "a: &a !call:f {x: *a}",
+        "a: &a !var {name: v, default: *a}",
+    ],
+)
+def test_cycles_of_aliases_and_merges(parser, text):
+    error = failure(f"z: 1\n{text}\n", GraphError)
+    assert (error.span.line, "leads back" in error.message) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "saved", "targets"),
+    [
+        ("[1, [2]]", {"$": "seq", "n": 0, "items": [1, {"$": "seq", "n": 1, "items": [2]}]}, ()),
+        ("5", 5, ()),
+        ("!var v", {"$": "var", "n": 0, "name": "v", "has_default": False}, ()),
+        (
+            "!call:f [1]",
+            {"$": "call", "n": 0, "spec": "f", "name": None, "args": [1], "kwargs": []},
+            (),
+        ),
+        ("a: 1\n.b: 2\n", {"$": "map", "n": 0, "items": [["a", 1]]}, ("a",)),
+        ("", None, ()),
+    ],
+)
+def test_roots_of_every_kind(parser, text, saved, targets):
+    graph = parse_graph(text)
+    assert (graph.to_json(), graph.targets) == (saved, targets)
+    assert parse_graph(to_yaml(graph.root)).to_json() == saved
+
+
+def test_paths_begin_at_a_root_of_any_kind():
+    assert parse_graph("[1, {x: 2}]").at("1.x") == 2
+    assert parse_graph("!call:f {x: 2}").at("x") == 2
+    assert parse_graph("!list [7]").at("0") == 7
+    assert parse_graph("!call:f\nx: 2\n").span("").line == 1

@@ -50,13 +50,13 @@ def unset_parameters(graph: Graph, path: str = "", *, policy: ImportPolicy | Non
     """
     from fg_config.building.signatures import requests_of, signatures_of
 
-    nodes = list(_calls(graph, path))
+    nodes = list(calls_below(graph, path))
     requests = requests_of((call.spec, call.submodule_searchpath) for _, call in nodes)
     signatures = signatures_of(requests, policy, graph.directory or Path.cwd())
     return [_unset(where, call, signatures[call.spec]) for where, call in nodes]
 
 
-def _calls(graph: Graph, path: str) -> Iterator[tuple[str, Call]]:
+def calls_below(graph: Graph, path: str) -> Iterator[tuple[str, Call]]:
     """Every node that calls something, by its first path in the order of the config."""
     todo: list[tuple[Sequence[Any], Value]] = [(steps_of(path), graph.at(path))]
     seen: set[int] = set()
