@@ -24,7 +24,10 @@ html_title = "Forgather"
 exclude_patterns = ["_build"]
 """
 
-_READING_ORDER = ("getting-started", "concepts", "architecture", "contributing", "benchmarks")
+_READING_ORDER = (
+    *("getting-started", "concepts", "writing-a-config", "language", "debugging", "security"),
+    *("architecture", "contributing", "benchmarks"),
+)
 
 
 def build(workspace: Workspace, output: Path) -> int:
