@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from fg_config.errors import GraphError
+from fg_config.hints import nearest
 from fg_config.nodes import Span
 
 
@@ -24,7 +25,10 @@ def load_file(path: Path, searchpath: Sequence[str | Path] = (), span: Span | No
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise GraphError(f"cannot read {str(path)!r}: {error.strerror}", code="FG0411", span=span) from error
+        message = f"cannot read {str(path)!r}: {error.strerror}"
+        beside = [found.name for found in path.parent.glob("*.py")] if path.parent.is_dir() else []
+        help = nearest(path.name, beside, f"files in {path.parent}") or "relative files are relative to the project"
+        raise GraphError(message, code="FG0411", span=span, help=help) from error
     directories = [os.path.normpath(Path(place).absolute()) for place in searchpath]
     name = _module_name(os.path.normpath(path.absolute()), directories, content)
     if name in sys.modules:

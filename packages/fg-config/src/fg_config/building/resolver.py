@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import pkgutil
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -107,7 +108,9 @@ def _module(name: str, spec: str, searchpath: Sequence[Path], directory: Path, s
 
 def _missing(spec: str, module: str, span: Span | None) -> GraphError:
     message = f"{spec!r} cannot be imported: no module named {module!r}"
-    return GraphError(message, code=_CODE, span=span, help="is the package installed in this environment?")
+    help = "is the package installed in this environment?"
+    installed = {*sys.stdlib_module_names, *(found.name for found in pkgutil.iter_modules())}
+    return GraphError(message, code=_CODE, span=span, help=nearest(module, installed) or help)
 
 
 def _attribute(module: Any, symbol: str, spec: str, span: Span | None) -> Any:
