@@ -42,7 +42,7 @@ def check_sessions(workspace: Workspace) -> list[str]:
     """Commands that print something else than their page says."""
     pages = [page for page in workspace.markdown_files() if f"```{_RUN}\n" in page.read_text(encoding="utf-8")]
     with ThreadPoolExecutor(_JOBS) as pool:
-        return [finding for findings in pool.map(lambda page: _play(page, workspace), pages) for finding in findings]
+        return [finding for findings in pool.map(_play, pages, [workspace] * len(pages)) for finding in findings]
 
 
 def _play(page: Path, workspace: Workspace) -> list[str]:
@@ -68,14 +68,14 @@ def _steps(page: Path, name: str, directory_file: Path) -> Iterator[str]:
 
 def commands(block: markdown.CodeBlock, name: str) -> Iterator[Command]:
     """The commands of a `console run` block."""
-    text, printed, line = "", list[str](), 0
+    text, line, printed = "", 0, list[str]()
     for number, content in enumerate([*block.text.splitlines(), "$ "], block.line + 1):
         if not content.startswith("$ "):
             printed.append(content)
             continue
         if text:
             yield Command(place=f"{name}:{line}", text=text, prints="\n".join(printed).strip("\n"))
-        text, printed, line = content.removeprefix("$ "), [], number
+        text, line, printed = content.removeprefix("$ "), number, list[str]()
 
 
 def _run(text: str, directory_file: Path) -> str:
