@@ -139,6 +139,12 @@ def test_codes_are_explained(write, run):
     assert len(run("--explain", "all")[1].splitlines()) == len(CODES)
 
 
+def test_a_copied_list_is_a_doubt_only_when_its_copies_differ(write, run):
+    for node, severity in {"!factory:list []": "warning", "!call:list []": "note"}.items():
+        write("good", f"a: &a [ {node} ]\nb: !call:dict {{ x: *a }}\nc: !call:dict {{ x: *a }}\n")
+        assert run()[1].startswith(f"{severity}[FG0424]: this plain list of nodes is copied")
+
+
 def test_lint_is_the_same(write, project, capsys):
     write("good", "a: 1e1\n")
     outputs = []
@@ -178,6 +184,20 @@ def test_nothing_is_imported_unless_signatures_are_asked_for(write, run, project
     code, out, _ = run("--signatures")
     assert (code, "takes no keyword 'x'" in out) == (1, True)
     assert not {"trap", "this"} & set(sys.modules)
+
+
+def test_signatures_are_asked_for_under_the_import_policy(write, run):
+    write("good", "a: !call:shutil:which { cmd: 1, way: 2 }\n")
+    assert "error[FG0515]" in run("--signatures")[1]
+    for words in (["--trust"], ["--allow", "shutil"]):
+        out = run("--signatures", *words)[1]
+        assert "FG0515" not in out and "shutil:which takes no keyword 'way'" in out
+
+
+def test_a_meta_file_with_a_mistake_is_a_finding_without_words_of_its_own(write, run, project):
+    (project / "meta.yaml").write_text("searchpath: [ templates ]\n")
+    code, out, err = run()
+    assert (code, err) == (1, "") and out.startswith("warning[FG0630]: nobody reads the key 'searchpath'")
 
 
 def test_a_module_that_hangs_or_crashes_is_a_finding(write, project):

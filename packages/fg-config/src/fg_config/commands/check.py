@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from fg_config.command_line import EXIT_PROBLEMS, CommandParser
 from fg_config.commands.output import add_output, as_json, emit
+from fg_config.commands.policy_options import add_policy_options
 
 if TYPE_CHECKING:
+    from fg_config.building.policy import ImportPolicy
     from fg_config.lint.findings import Finding
 
 
@@ -30,6 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--signatures", action="store_true", help="compare calls with the signatures of what they name; imports it in "
         "another process, under the import policy",
     )  # fmt: skip
+    add_policy_options(parser)
     parser.add_argument(
         "--select", type=_codes, default=(), metavar="CODES", help="only these: FG0320, or FG03 for all of YAML"
     )
@@ -58,10 +61,11 @@ def run(args: argparse.Namespace) -> int:
     """Print the findings; exit code 1 when there is an error or a warning among them."""
     if args.explain:
         return emit(_explanation(args.explain), args)
-    from fg_config.lint.checking import summary
+    from fg_config.lint.checking import summary, without_logs
     from fg_config.lint.findings import merged, relative_to
 
-    projects = list(_projects(args))
+    with without_logs():
+        projects = list(_projects(args))
     absolute = merged(finding for project, configs in projects for finding in _check(args, project, configs))
     findings = list(relative_to(absolute, Path.cwd()))
     count = sum(len(configs) for _, configs in projects)
@@ -101,11 +105,26 @@ def _check(args: argparse.Namespace, project: Path, configs: list[str]) -> Itera
     from fg_config.lint.checking import CheckOptions, check
 
     options = CheckOptions(
-        signatures=args.signatures, select=args.select, ignore=args.ignore, reserved=_reserved_flags()
+        signatures=args.signatures,
+        select=args.select,
+        ignore=args.ignore,
+        reserved=_reserved_flags(),
+        policy=_policy(args, project),
     )
     for finding in check(project, configs, options):
         names = tuple(f"{project.name}/{name}" for name in finding.configs) if args.recursive else finding.configs
         yield replace(finding, configs=names)
+
+
+def _policy(args: argparse.Namespace, project: Path) -> ImportPolicy | None:
+    """What `--trust` and `--allow` say; None leaves it to the project."""
+    from fg_config.building.policy import ImportPolicy
+    from fg_config.projects.policies import project_policy
+    from fg_config.projects.workspace import find_workspace_dir
+
+    if args.trust:
+        return ImportPolicy.unrestricted()
+    return project_policy(project, find_workspace_dir(project), allow=args.allow) if args.allow else None
 
 
 def _reserved_flags() -> frozenset[str]:

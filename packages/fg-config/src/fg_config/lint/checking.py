@@ -18,6 +18,7 @@ from fg_config.lint.context import ConfigContext, distinct, read_config
 from fg_config.lint.findings import Finding, from_error, merged
 from fg_config.lint.library import Library
 from fg_config.lint.suppressions import without_suppressed
+from fg_config.projects.policies import project_policy
 from fg_config.projects.project import Project, list_configs
 from fg_config.rendering.source import TemplateSource
 
@@ -62,7 +63,11 @@ OF_PROJECT: Final[tuple[OfProject, ...]] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckOptions:
-    """What to look at. `select` and `ignore` are codes or families; `reserved` flags belong to the commands."""
+    """What to look at. `select` and `ignore` are codes or families; `reserved` flags belong to the commands.
+
+    With `signatures` another process imports what the configs name, under `policy` (default: that of the project) and
+    for at most `timeout` seconds.
+    """
 
     signatures: bool = False
     select: tuple[str, ...] = ()
@@ -88,7 +93,7 @@ def check(
     meta.yaml cannot be read gives that mistake as its only finding.
     """
     options = options or CheckOptions()
-    with _without_logs():
+    with without_logs():
         found = merged(_findings(Path(project_dir), configs, options))
     wanted = (finding for finding in found if options.wants(finding.code))
     return list(without_suppressed(wanted, lru_cache(_lines_of)))
@@ -147,7 +152,9 @@ def _of_sources(contexts: list[ConfigContext], library: Library) -> Iterator[Fin
 def _of_signatures(contexts: list[ConfigContext], options: CheckOptions) -> Iterator[Finding]:
     from fg_config.lint import rules_signature  # imported here: the schemas of annotations are for this only
 
-    answers = rules_signature.signatures_for(contexts, options.policy, options.timeout)
+    meta = contexts[0].project.meta
+    policy = options.policy or project_policy(meta.project_dir, meta.workspace_root)
+    answers = rules_signature.signatures_for(contexts, policy, options.timeout)
     for context in contexts:
         yield from (_named(finding, context) for finding in rules_signature.wrong_calls(context, answers))
 
@@ -162,7 +169,7 @@ def _lines_of(file: str) -> list[str]:
 
 
 @contextmanager
-def _without_logs() -> Iterator[None]:
+def without_logs() -> Iterator[None]:
     """Renders log their warnings, which are findings here."""
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -143,7 +143,7 @@ CODES: Final[dict[str, Code]] = {
         "warning",
         "container copied at each alias",
         "A plain list or mapping that several calls receive is copied for each, and nodes made by !factory in it are "
-        "made anew. Tag it with !list or !dict to share it.",
+        "made anew; without such nodes this is only a note. Tag it with !list or !dict to share it.",
     ),
     # --- signatures -----------------------------------------------------------------------------------------------
     "FG0510": Code("error", "unknown keyword", "The callable does not accept a keyword of that name."),

@@ -64,10 +64,18 @@ class ConfigContext:
         return next((text for source in self.sources if source.file == span.file
                      and (text := source.line_text(span.line))), "")  # fmt: skip
 
-    def found(self, code: str, message: str, span: Span | None, help: str | None = None) -> Finding:
-        """A finding of this config, as grave as its code."""
+    def found(
+        self,
+        code: str,
+        message: str,
+        span: Span | None,
+        help: str | None = None,
+        *,
+        severity: Severity | None = None,
+    ) -> Finding:
+        """A finding of this config, as grave as its code unless `severity` says otherwise."""
         snippet = self.line_text(span) if span else None
-        return make(code, message, span, help, snippet=snippet)
+        return make(code, message, span, help, snippet=snippet, severity=severity)
 
 
 def make(

@@ -101,7 +101,7 @@ def relative_specs(context: ConfigContext) -> Iterator[Finding]:
 
 
 def copied_containers(context: ConfigContext) -> Iterator[Finding]:
-    """A plain container with `!factory` or `!partial` nodes in it that several calls receive."""
+    """A plain container of nodes that several calls receive: a doubt when its copies hold different objects."""
     assert context.graph is not None
     receivers: dict[int, list[tuple[Call, str | int]]] = {}
     containers: dict[int, Value] = {}
@@ -128,4 +128,6 @@ def _copied(context: ConfigContext, value: Value, users: list[tuple[Call, str | 
     span = context.graph.spans.get((id(value), first), users[0][0].span)
     names = " and ".join(sorted({each.spec for each, _ in users})[:3])
     message = f"this plain {'list' if kind == 'list' else 'mapping'} of nodes is copied for each of {names}"
-    return context.found("FG0424", message, span, f"write !{kind} behind the anchor to share it")
+    made_anew = any(isinstance(inner, Call) and inner.kind == "factory" for inner in entries(value).values())
+    help = f"write !{kind} behind the anchor to share it"
+    return context.found("FG0424", message, span, help, severity="warning" if made_anew else "note")

@@ -32,7 +32,7 @@ _FAILURES: Final[dict[FailureKind, str]] = {
 Answers = dict[str, Signature | SignatureFailure]
 
 
-def signatures_for(contexts: list[ConfigContext], policy: ImportPolicy | None, timeout: float) -> Answers:
+def signatures_for(contexts: list[ConfigContext], policy: ImportPolicy, timeout: float) -> Answers:
     """The signatures of everything that the configs call, from one child process."""
     calls = [call for context in contexts for call in _calls(context)]
     directory: Path | None = contexts[0].project.project_dir if contexts else None
