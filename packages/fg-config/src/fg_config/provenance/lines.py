@@ -82,16 +82,12 @@ def _lines_without_comments(text: str) -> set[int]:
             first, last = (bisect_right(starts, mark.index) - 1 for mark in (token.start_mark, token.end_mark))
             reached = last
             if isinstance(token, yaml.ScalarToken):
-                closed |= set(_inside(token, first, last))
+                ends_behind = token.end_mark.index > starts[last]  # a block scalar may end where the next line starts
+                is_block = token.style in ("|", ">")
+                closed |= set(range(first + 1, last + ends_behind) if is_block else range(first, last))
     except yaml.YAMLError:
         closed |= set(range(reached, len(starts)))
     return closed
-
-
-def _inside(token: yaml.ScalarToken, first: int, last: int) -> range:
-    if token.style in ("|", ">"):
-        return range(first + 1, last + (1 if token.end_mark.column else 0))
-    return range(first, last)
 
 
 def templates_text(render: Render, sites: Sites) -> str:
