@@ -90,6 +90,14 @@ class Terminal:
         self._seen = self.screen.index(text, start) + len(text)
         return self.screen[start : self._seen]
 
+    def await_sleep(self, seconds: float = 30) -> None:
+        """Wait until the program waits for keys. A Ctrl-C in the instant before that is seen with the next key only
+        (CPython's readline checks for signals before it waits, and not while it begins to)."""
+        end = time.monotonic() + seconds
+        while Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
+            assert time.monotonic() < end, "the program never waits"
+            time.sleep(0.001)
+
     def exit_code(self, seconds: float = 30) -> int:
         """Wait for the end of the program."""
         end = time.monotonic() + seconds

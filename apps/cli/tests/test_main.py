@@ -54,6 +54,21 @@ def test_an_option_without_a_verb_is_an_error(forgather):
     assert done.returncode == 2 and "-p needs a verb" in done.stderr
 
 
+def test_a_flag_of_the_config_before_the_verb_is_put_right(forgather, project):
+    done = forgather("-p", project, "--seed", "7", "construct", "--call")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--seed stands before the verb" in done.stderr
+    assert f"help: forgather construct -p {project} --seed 7 --call" in done.stderr
+    assert "first: 7" in forgather("-p", project, "--seed=7", "pp").stdout  # one word needs no guess
+
+
+def test_interactive_needs_a_directory_and_a_config_that_exist(forgather, project):
+    done = forgather("-i", "-p", "nowhere")
+    assert done.returncode == 2 and "cannot go to nowhere" in done.stderr
+    done = forgather("-i", "-p", project, "-t", "othr.yaml")
+    assert done.returncode == 2 and "did you mean 'other.yaml'?" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

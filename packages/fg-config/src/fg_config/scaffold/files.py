@@ -20,15 +20,17 @@ def write_new(files: Mapping[Path, str]) -> None:
     taken = [path for path in files if path.exists() or path.is_symlink()]
     if taken:
         names = ", ".join(map(str, taken))
-        raise ProjectError(f"nothing was created: {names} is there already", code="FG0620", help="choose another name")
+        raise ProjectError(
+            f"nothing was created, because of what exists already: {names}", code="FG0620", help="choose another name"
+        )
     made: list[Path] = []
     try:
         for path, text in files.items():
             for folder in reversed([folder for folder in path.parents if not folder.exists()]):
                 folder.mkdir()
                 made.append(folder)
-            made.append(path)
             with path.open("x", encoding="utf-8") as stream:
+                made.append(path)
                 stream.write(text)
     except BaseException:  # Ctrl-C too must not leave half a project behind
         _remove(reversed(made))
