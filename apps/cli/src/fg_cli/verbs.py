@@ -38,6 +38,7 @@ _TABLE: Final = {
         "trefs": "list the templates a config is made of",
         "explain": "tell where a value of a config comes from",
         "diff": "tell what differs between two configs, commits or runs",
+        "sweep": "try every combination of some values",
         "check": "find mistakes and doubtful places without running anything",
         "lint": "the same as check",
         "construct": "build a target and print it",

@@ -51,7 +51,7 @@ class DiffText:
         return "\n".join([*paragraphs, summary(difference)])
 
     def _change(self, change: Change) -> str:
-        title = f"{_SIGN[change.kind]} {_title(change)}"
+        title = f"{_SIGN[change.kind]} {change_title(change)}"
         return "\n".join([self._painted(title, change.kind), *self._places(change)])
 
     def _sharing(self, change: SharingChange) -> str:
@@ -82,7 +82,8 @@ def summary(difference: GraphDiff) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "no difference"
 
 
-def _title(change: Change) -> str:
+def change_title(change: Change) -> str:
+    """A change in one line, without the places."""
     old, new = change.old, change.new
     if old is None or new is None:
         return f"{change.path}: {shown((new or _only(old)).value)}"

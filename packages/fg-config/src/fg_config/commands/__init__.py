@@ -27,6 +27,7 @@ VERBS: dict[str, str] = {
     "trefs": "list the templates a config is made of",
     "explain": "tell where a value of a config comes from",
     "diff": "tell what differs between two configs, commits or runs",
+    "sweep": "try every combination of some values",
     "check": "find mistakes and doubtful places without running anything",
     "lint": "the same as check",
     "construct": "build a target and print it",
@@ -37,7 +38,7 @@ VERBS: dict[str, str] = {
 }
 
 # Verbs that take the flags a config declares.
-DYNAMIC: Final = frozenset({"pp", "graph", "code", "construct", "explain", "imports", "diff"})
+DYNAMIC: Final = frozenset({"pp", "graph", "code", "construct", "explain", "imports", "diff", "sweep"})
 # Verbs with `--set`.
 _OVERRIDABLE: Final = frozenset({"graph", "targets", "code", "construct", "explain", "diff", "sweep", "imports"})
 
