@@ -183,8 +183,9 @@ class Builder:
                 span=node.span,
             )
         if not callable(found):
-            message = f"{node.spec!r} is a {type(found).__name__}, which cannot be called"
-            raise GraphError(message, code="FG0412", span=node.span)
+            message = f"{node.spec!r} cannot be called: it is of type {type(found).__name__!r}"
+            help = "name a class or a function; a value of a module is had with !call:getattr"
+            raise GraphError(message, code="FG0412", span=node.span, help=help)
         return found
 
     @contextmanager
