@@ -45,6 +45,7 @@ _OVERRIDABLE: Final = frozenset({"graph", "targets", "code", "construct", "expla
 # Verbs that look at a project or workspace as a whole, whichever config is chosen.
 OF_PROJECTS: Final = frozenset({"ls", "index", "meta", "project", "ws", "tlist"})
 
+SAVED_RUN: Final = "--run"  # of `explain`: a saved run takes the place of the config
 _WITHOUT_PROJECT: Final = frozenset({"trust"})
 _SAME: Final = {"lint": "check"}  # verbs that are another name of one
 
@@ -57,7 +58,8 @@ def configure(verb: str, parser: argparse.ArgumentParser, argv: Sequence[str]) -
     _module(verb).configure(parser)
     if verb in _OVERRIDABLE:
         add_override_options(parser)
-    if verb in DYNAMIC:
+    of_saved_run = verb == "explain" and any(word.partition("=")[0] == SAVED_RUN for word in argv)
+    if verb in DYNAMIC and not of_saved_run:
         add_dynamic_arguments(parser, argv)
 
 
