@@ -108,7 +108,7 @@ def test_the_other_commands_of_the_overview_work(workspace, monkeypatch, capsys)
 
 def test_the_python_of_the_overview_runs(workspace, monkeypatch, capsys) -> None:
     monkeypatch.chdir(workspace / "projects_overview")
-    (program,) = blocks("projects_overview", "py")
+    (program,) = blocks("projects_overview", "python here")
     exec(compile(program, "README.md", "exec"), {})
     assert re.match(r"MarkovChain\(order=6, \d+ contexts\) .*project\.yaml:\d+", capsys.readouterr().out)
 
