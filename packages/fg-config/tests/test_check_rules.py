@@ -78,7 +78,10 @@ CASES = [
         says="a quoted string",
     ),
     Case(
-        code="FG0102", bad=config("a: |\n    # x\n    b ## y\n"), at=[(CONFIG, 4)], good=config("a: >-  ## why\n  b\n")
+        code="FG0102",
+        bad=config("a: |\n    # x\n    ## Y\n    b ## y\n"),
+        at=[(CONFIG, 4), (CONFIG, 5)],
+        good=config("a: >-  ## why\n  b\n"),
     ),
     Case(
         code="FG0103",
@@ -175,7 +178,8 @@ CASES = [
         code="FG0207",
         bad=child("[optt]\na: 1\n\n", "[opt]\n\n"),
         at=[(CONFIG, 2)],
-        good=child("[opt]\n[inner]\n", "[opt]\n-- block inner\n-- endblock inner\n"),
+        good=child("[opt]\n[inner]\n", "[opt]\n-- block inner\n-- endblock inner\n")
+        | {"templates/configs/stopped.yaml": "-- extends 'broken.yaml'\n[optt]\n", "templates/broken.yaml": "-- if\n"},
         says="did you mean 'opt'?",
     ),
     Case(

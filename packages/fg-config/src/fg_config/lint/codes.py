@@ -32,7 +32,8 @@ CODES: Final[dict[str, Code]] = {
         "warning",
         "shorthand inside a string",
         "A line inside a quoted string or a block scalar begins with `--`, `<<`, `>>`, `==` or `=>` and a blank, so it "
-        "is read as template code. Write it as an expression: {{ '-- text' }}.",
+        "is read as template code. Write it as an expression: {{ '-- text' }}. "
+        "Statements of Jinja2 are taken as meant.",
     ),
     "FG0102": Code(
         "warning",

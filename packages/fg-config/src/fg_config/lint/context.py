@@ -112,7 +112,8 @@ def read_config(project: Project) -> ConfigContext:
     except ConfigError as error:
         problems.append(error)
     problems += render.warnings
-    problems += doubtful_parts(render)
+    # A render that stopped has not seen all parents: which blocks they have is not known.
+    problems += (each for each in doubtful_parts(render) if "text" in parts or each.code != "FG0207")
     return ConfigContext(project=project, render=render, problems=tuple(problems), **parts)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 _OPERATOR: Final = re.compile(r"\s*(--|<<|>>|==|=>)\s(.*)")
-_COMMENT: Final = re.compile(r"\s#{2,}(?!.*\s#{2,})")
+_COMMENT: Final = re.compile(r"(?:^|\s)#{2,}(?!.*\s#{2,})")
 _BLOCK_SCALAR: Final = re.compile(r"(\s*)(?:- +)*(?:[^#'\"]*?:\s+)?(?:[!&]\S+\s+)*[|>][-+\d]*\s*(?:#.*)?")
 _HEADER: Final = re.compile(r"\s*\[\w+!*\]\s*")
 _QUOTE_BEGINS: Final = re.compile(r"(?:^|[:\-,]\s|[\[{]\s*|![\w:.@]+\s)\s*(['\"])")
@@ -34,7 +34,7 @@ def lines_in_strings(lines: Sequence[str]) -> Iterator[Hit]:
     for number, line in enumerate(lines, 1):
         if scalar_indent is not None:
             if _is_inside(line, scalar_indent):
-                yield from _hits(line, number, "a block scalar", 0)
+                yield from _hits(line, number, "a block scalar")
                 continue
             scalar_indent = None
         if _HEADER.fullmatch(line):
@@ -61,10 +61,10 @@ def _is_inside(line: str, indent: int) -> bool:
     return not line.strip() or len(line) - len(line.lstrip()) > indent
 
 
-def _hits(line: str, number: int, kind: str, begin: int) -> Iterator[Hit]:
-    comment = _COMMENT.search(line, begin)
-    if comment and not line.lstrip().startswith("##") and "check:" not in line[comment.end() :]:
-        yield Hit(line=number, column=comment.start() + 2, kind=kind, comment=True)
+def _hits(line: str, number: int, kind: str) -> Iterator[Hit]:
+    comment = _COMMENT.search(line)
+    if comment and "check:" not in line[comment.end() :]:
+        yield Hit(line=number, column=line.index("#", comment.start()) + 1, kind=kind, comment=True)
     if operator := _OPERATOR.fullmatch(line):
         column = len(line) - len(line.lstrip()) + 1
         yield Hit(line=number, column=column, kind=kind, operator=operator[1], rest=operator[2])
@@ -87,7 +87,8 @@ def _comment_between(line: str, number: int, strings: list[tuple[int, int]]) -> 
     """The comment that the line pass cuts off is the last one on the line."""
     comment = _COMMENT.search(line)
     if comment and any(begin <= comment.start() < end for begin, end in strings):
-        yield Hit(line=number, column=comment.start() + 2, kind="a quoted string", comment=True)
+        column = line.index("#", comment.start()) + 1
+        yield Hit(line=number, column=column, kind="a quoted string", comment=True)
 
 
 def _strings(line: str) -> Iterator[tuple[int, int]]:
