@@ -16,6 +16,7 @@ import jinja2
 from fg_config.rendering import code_cache
 from fg_config.rendering.facts import TemplateFacts, facts_of, from_plain, to_plain
 from fg_config.rendering.language import TemplateEnvironment
+from fg_config.rendering.limits import limit_template
 from fg_config.rendering.marking import Marker, mark_template, text_columns
 from fg_config.rendering.marks import TEMPLATES, template_character
 from fg_config.rendering.preprocess import preprocess
@@ -24,7 +25,7 @@ from fg_config.rendering.syntax_errors import syntax_error
 
 _LIMIT: Final = 1024
 _PLACEHOLDER: Final = TEMPLATES - 1
-_MODULES: Final = ("preprocess", "marks", "marking", "facts", "language", "names", "compiling")
+_MODULES: Final = ("preprocess", "marks", "marking", "limits", "facts", "language", "names", "compiling")
 """The modules of this package that decide what a template compiles to."""
 
 
@@ -73,6 +74,7 @@ def _compile(source: TemplateSource) -> tuple[CodeType, TemplateFacts]:
         text = preprocess(source.text)
         tree = _parser.parse(text)
         facts = facts_of(tree)
+        limit_template(tree)
         marker = Marker(number=_PLACEHOLDER, offset=source.first_line - 1)
         mark_template(tree, text_columns(text, _parser.lex(text)), marker)
         code = _parser.compile(tree, name=template_character(_PLACEHOLDER), filename="<template>")

@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 from jinja2 import nodes
+from jinja2.sandbox import SandboxedEnvironment
+
+from fg_config.rendering.limits import LimitError, check_operation
 
 
 class Reference(NamedTuple):
@@ -248,10 +251,22 @@ def _is_default(node: nodes.Filter) -> bool:
 def _default(node: nodes.Filter) -> DefaultFact:
     assert node.node is not None
     try:
-        value = node.args[0].as_const() if node.args else ""
+        value = _constant(node.args[0]) if node.args else ""
     except nodes.Impossible:
         return DefaultFact(name=_dotted(node.node) or "", constant=False, value=None)
     return DefaultFact(name=_dotted(node.node) or "", constant=True, value=value)
+
+
+def _constant(node: nodes.Expr) -> Any:
+    """The value of what is written out. Jinja2 leaves arithmetic to the render when it has limits."""
+    if not isinstance(node, nodes.BinExpr) or node.operator in ("and", "or"):
+        return node.as_const()
+    left, right = _constant(node.left), _constant(node.right)
+    try:
+        check_operation(node.operator, left, right)
+        return SandboxedEnvironment.default_binop_table[node.operator](left, right)
+    except (LimitError, ArithmeticError, TypeError) as error:
+        raise nodes.Impossible from error
 
 
 # --- text ---------------------------------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ from fg_config.nodes import Span
 from fg_config.rendering.chains import sites_of, template_frames, youngest
 from fg_config.rendering.compiling import CompiledTemplate
 from fg_config.rendering.language import UndefinedNameError
+from fg_config.rendering.limits import LimitError
+from fg_config.rendering.marks import read_marks
 from fg_config.rendering.preprocess import swallowed_blocks
 from fg_config.rendering.render import Render
 
@@ -33,6 +35,8 @@ def located(render: Render) -> Iterator[None]:
         raise
     except UndefinedNameError as error:
         raise _undefined(render, error) from error
+    except LimitError as error:
+        raise _beyond_limits(render, error) from error
     except jinja2.TemplateNotFound as error:
         names = [str(name) for name in getattr(error, "templates", None) or [error.name]]
         hints = filter(None, (render.missing(name) for name in names))
@@ -52,6 +56,17 @@ def _at_line(render: Render, error: BaseException, message: str, code: str, help
     template, line, *_ = frames[-1]
     span = render.span(template.number, line, sites=sites_of(render, frames))
     return TemplateError(message, code=code, span=span, snippet=template.source.line_text(line), help=help)
+
+
+def _beyond_limits(render: Render, error: LimitError) -> TemplateError:
+    help = "a template writes a config: what takes this much belongs into the code that the config names"
+    plain = _at_line(render, error, str(error), "FG0214", help=help)
+    marks = [mark for _, mark in read_marks(error.written) if mark.template in render.loaded]
+    if plain.span is not None or not marks:
+        return plain
+    number, line, _ = marks[-1]
+    snippet = render.loaded[number].source.line_text(line)
+    return TemplateError(plain.message, code=plain.code, span=render.span(number, line), snippet=snippet, help=help)
 
 
 def _runtime_error(render: Render, error: jinja2.TemplateRuntimeError) -> TemplateError:
