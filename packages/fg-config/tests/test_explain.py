@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fg_config import GraphError, Project, commands, explain
+from fg_config.changes.run_record import load_run_record, save_run_record
 from fg_config.command_line import main
 from fg_config.parsing.parse import parse_graph
 from fg_config.provenance.report import explanation_text
@@ -247,7 +248,7 @@ def test_a_path_that_ends_elsewhere_is_suggested(folder):
 
 def test_a_graph_without_its_templates_still_names_the_lines():
     found = explain(parse_graph("a: !call:f\n    x: 1\n    x: 2\n"), "a.x")
-    assert [(each.kind, each.site.line) for each in found.origins] == [("redeclared", 3), ("literal", 2)]
+    assert [(each.kind, each.site.line) for each in found.origins] == [("redeclared", 3), ("written", 2)]
 
 
 def test_explaining_imports_nothing_that_the_config_names(folder):
@@ -304,6 +305,24 @@ def test_an_override_is_the_newest_layer(folder, capsys):
         9,
         ["override", "super() then redeclared", "literal"],
     )
+
+
+def test_a_saved_run_names_the_lines_as_they_were(folder, capsys, monkeypatch, tmp_path):
+    save_run_record(Project("main.yaml", folder, overrides=["args.mode=slow"]), tmp_path / "run")
+    (line,) = lines_of(PROJECT, "seed: 2")
+    monkeypatch.chdir(tmp_path / "run")  # no project here
+    assert main(commands, ["explain", "--run", ".", "args.seed"], prog="forgather") == 0
+    assert capsys.readouterr().out.splitlines()[:3] == [
+        "args.seed = 2",
+        "  redeclared",
+        f"  templates/project.yaml:{line} in sub-template tiny.args    seed: 2",
+    ]
+    (folder / "templates" / "project.yaml").write_text("changed: 1\n")
+    found = explain(load_run_record(tmp_path / "run"), "args.mode")
+    assert [(each.kind, each.value, each.site.text) for each in found.origins] == [
+        ("override", "slow", ""),
+        ("written", "fast", ""),
+    ]
 
 
 def test_a_wrong_path_is_exit_code_2(folder, capsys):

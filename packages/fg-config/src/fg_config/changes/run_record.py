@@ -50,6 +50,14 @@ class RunRecord:
     commit: str | None = None
     modified: bool = False
 
+    def unchanged_line(self, file: str, line: int) -> str:
+        """A line (from 1) of a template of the run, empty when the file is not what it was."""
+        path = Path(file)
+        if not path.is_file() or self.templates.get(file) != _hash(path):
+            return ""
+        lines = path.read_text(encoding="utf-8").split("\n")
+        return lines[line - 1] if line <= len(lines) else ""
+
 
 def save_run_record(project: Project, directory: str | os.PathLike[str]) -> None:
     """Write the record of a run of `project` into `directory`, which is created."""

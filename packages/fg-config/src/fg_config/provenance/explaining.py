@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+from fg_config.changes.run_record import RunRecord
 from fg_config.errors import GraphError
 from fg_config.graph import Graph, entries
 from fg_config.nodes import Call, Layer, Span, Value, Var
@@ -28,28 +29,37 @@ _SUGGESTIONS: Final = 5
 _PRECEDENCE: Final[tuple[Kind, ...]] = ("dynamic argument", "template variable", "default()", "environment")
 
 
-def explain(source: Project | Graph, path: str = "") -> Explanation:
+def explain(source: Project | RunRecord | Graph, path: str = "") -> Explanation:
     """Explain the value at `path` (empty: the whole config): every line that wrote it, newest first, and why.
 
-    From a `Project` the answer reaches back to expressions, assignments, flags and replaced blocks; from a `Graph`
-    alone it names the lines. Nothing that the config names is imported. Raises `GraphError` for a path that does not
-    exist, with the paths that end like it.
+    From a `Project` the answer reaches back to expressions, assignments, flags and replaced blocks; from the record of
+    a run or a `Graph` alone it names the lines, as they were. Nothing that the config names is imported.
+    Raises `GraphError` for a path that does not exist, with the paths that end like it.
     """
-    graph = source if isinstance(source, Graph) else source.graph
+    explainer = _Explainer.of(source)
     try:
-        graph.at(path)
+        explainer.graph.at(path)
     except GraphError as error:
-        raise _with_suggestions(graph, path, error) from None
-    return _Explainer(graph, None if isinstance(source, Graph) else source).explain(path)
+        raise _with_suggestions(explainer.graph, path, error) from None
+    return explainer.explain(path)
 
 
 class _Explainer:
-    def __init__(self, graph: Graph, project: Project | None) -> None:
+    def __init__(self, graph: Graph, sites: Sites, variables: Variables | None = None) -> None:
         self.graph = graph
-        self.render = project.render if project else None
-        search_path = project.search_path if project else ()
-        self.sites = Sites(self.render, project.project_dir if project else None, search_path)
-        self.variables = Variables(self.render, self.sites, given_to(project)) if self.render and project else None
+        self.sites = sites
+        self.render = sites.render
+        self.variables = variables
+
+    @classmethod
+    def of(cls, source: Project | RunRecord | Graph) -> _Explainer:
+        """What is known about the graph of `source`."""
+        if isinstance(source, Graph):
+            return cls(source, Sites())
+        if isinstance(source, RunRecord):
+            return cls(source.graph, Sites(None, source.project_dir, line_text=source.unchanged_line))
+        sites = Sites(source.render, source.project_dir, source.search_path)
+        return cls(source.graph, sites, Variables(source.render, sites, given_to(source)))
 
     def explain(self, path: str) -> Explanation:
         value = self.graph.at(path)
@@ -92,7 +102,7 @@ class _Explainer:
         if template is not None and self._expressions(template, layer, key):
             return "expression"
         if not has_older:
-            return "literal"
+            return "literal" if self.render else "written"
         block = template.facts.block_at(layer.span.line - template.source.first_line + 1) if template else None
         return "super() then redeclared" if block and block.calls_super else "redeclared"
 

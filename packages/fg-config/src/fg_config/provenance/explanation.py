@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 Kind: TypeAlias = Literal[
+    "written",
     "literal",
     "expression",
     "default()",
@@ -65,6 +66,7 @@ class Feed:
 class Origin:
     """One place that wrote the value, or would have written it had a child not replaced the whole block.
 
+    A saved graph knows no more of the kind than `written`: whether by a literal or an expression, only templates tell.
     `value` is None for text that was never rendered. `merged_at` is the line of the `<<` that a merge came through.
     """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from fg_config.nodes import Span
@@ -11,16 +11,21 @@ from fg_config.rendering.render import CompiledTemplate, Render
 
 
 class Sites:
-    """The lines of one render. Without a render (a saved graph) a site knows its file and line only.
+    """The lines of one render. Without a render (a saved graph) a site knows file and line, and what `line_text` knows.
 
     Files are shown relative to the working directory or to `project_dir`, those of a library relative to the search
     directory that holds them, which is how templates name each other.
     """
 
     def __init__(
-        self, render: Render | None = None, project_dir: Path | None = None, search_path: Iterable[Path] = ()
+        self,
+        render: Render | None = None,
+        project_dir: Path | None = None,
+        search_path: Iterable[Path] = (),
+        line_text: Callable[[str, int], str] = lambda file, line: "",
     ) -> None:
         self.render = render
+        self._line_text = line_text
         self._roots = [*([project_dir] if project_dir else []), *search_path]
         self._shown: dict[str, str] = {}
 
@@ -29,7 +34,8 @@ class Sites:
         template = self.render.template_at(span) if self.render else None
         shown = self.file(span.file)
         if template is None:
-            return Site(file=span.file, line=span.line, shown=shown, label=span.label)
+            text = self._line_text(span.file, span.line).strip()
+            return Site(file=span.file, line=span.line, shown=shown, label=span.label, text=text)
         return self.of_line(template, span.line)
 
     def of_line(self, template: CompiledTemplate, line: int) -> Site:
