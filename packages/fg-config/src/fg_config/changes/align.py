@@ -24,7 +24,7 @@ def _between(
     old: Sequence[Any], new: Sequence[Any], at_old: int, at_new: int, names: Sequence[Names], by_position: bool
 ) -> Pairs:
     """The pairs of two stretches that begin at the given positions."""
-    if not names:
+    if not names or not old or not new:
         both = min(len(old), len(new)) if by_position else 0
         pairs: Pairs = [(at_old + index, at_new + index) for index in range(both)]
         pairs += [(at_old + index, None) for index in range(both, len(old))]

@@ -90,7 +90,7 @@ class _Comparison:
         self._graphs = (a, b)
         self._digests = (Digests(), Digests())
         self._changes: list[Change] = []
-        self._met: dict[tuple[int, int], tuple[str, str]] = {}  # objects that were compared → where, first
+        self._met: dict[tuple[int, int], tuple[Place, Place]] = {}  # objects that were compared → where, first
         self._objects: list[tuple[int, int]] = []
         root_a, root_b = (Place(steps=(), value=graph.root, span=None) for graph in self._graphs)
         self._todo = deque([(root_a, root_b)])
@@ -116,7 +116,7 @@ class _Comparison:
         for one, several, kind in ((0, 1, kinds[0]), (1, 0, kinds[1])):
             partners: dict[int, list[str]] = {}
             for pair in self._objects:
-                partners.setdefault(pair[one], []).append(self._met[pair][several])
+                partners.setdefault(pair[one], []).append(self._met[pair][several].path)
             yield from (SharingChange(kind=kind, paths=tuple(paths)) for paths in partners.values() if len(paths) > 1)
 
     def _compare(self, old: Place, new: Place) -> None:
@@ -129,7 +129,7 @@ class _Comparison:
         pair = (id(old.value), id(new.value))
         if pair in self._met:
             return
-        self._met[pair] = (old.path, new.path)
+        self._met[pair] = (old, new)
         if _is_object(old.value) and _is_object(new.value):
             self._objects.append(pair)
         if differs:
