@@ -25,7 +25,7 @@ exclude_patterns = ["_build"]
 """
 
 _READING_ORDER = (
-    *("getting-started", "concepts", "writing-a-config", "language", "debugging", "security"),
+    *("getting-started", "concepts", "writing-a-config", "language", "debugging", "check-codes", "security"),
     *("architecture", "contributing", "benchmarks"),
 )
 
