@@ -220,6 +220,12 @@ CASES = [
         at=[(BASE, 1)],
         good=child("", "a: 1\n") | {"../forgather_workspace/other.yaml": "b: 1\n"},
     ),
+    Case(
+        code="FG0214",
+        bad=config("a: {{ 'x' * 10 ** 9 }}\n"),
+        at=[(CONFIG, 2)],
+        good=config("a: {{ 'x' * 10 ** 3 }}\n"),
+    ),
     # --- YAML -----------------------------------------------------------------------------------------------------
     Case(code="FG0300", bad=config("a: [ 1\n"), at=[(CONFIG, 2)], good=config("a: [ 1 ]\n")),
     Case(code="FG0302", bad=config("a: 2024-01-02\n"), at=[(CONFIG, 2)], good=config("a: '2024-01-02'\n")),

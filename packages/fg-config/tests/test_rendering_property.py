@@ -1,13 +1,15 @@
 """Law: taking the marks out of a marked render gives what plain Jinja2 renders."""
 
 import jinja2
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2.sandbox import SandboxedEnvironment
 
 from fg_config import ConfigEnvironment
-from fg_config.rendering.preprocess import preprocess
 from fg_config.rendering.marks import marker, trim_marked, unmarked
+from fg_config.rendering.names import to_yaml_text
+from fg_config.rendering.preprocess import preprocess
 
 LINES = [
     "a: 1",
@@ -65,3 +67,15 @@ PIECES = st.sampled_from([" ", "\n", "a", "b c", marker(0, 1), marker(3, 9)])
 @given(st.lists(PIECES).map("".join), st.sampled_from([None, "\n", " ", "a"]))
 def test_trimming_marked_text_is_trimming(text, characters):
     assert unmarked(trim_marked(text, characters)) == unmarked(text).strip(characters)
+
+
+@given(
+    st.one_of(st.from_regex(r"[A-Za-z/][A-Za-z0-9_./-]*", fullmatch=True), st.text(), st.sampled_from(["Yes", "NULL"]))
+)
+def test_toyaml_writes_what_yaml_reads_back(value):
+    text = to_yaml_text(value)
+    assert "\n" not in text
+    assert yaml.safe_load(f"[{text}]" if text else "['']") == [value]
+    assert text == yaml.safe_dump(value, default_flow_style=True, width=float("inf")).removesuffix("\n").removesuffix(
+        "\n..."
+    )

@@ -7,7 +7,6 @@ argv)` and `run(verb, args) -> exit code`; `main` runs it as `python -m <distrib
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import re
 import sys
@@ -67,6 +66,8 @@ class CommandParser(argparse.ArgumentParser):
 
 def _near(word: str, known: Iterable[str]) -> str | None:
     """`'--lerning-rate': did you mean '--learning-rate'?`, or None when nothing is near."""
+    import difflib  # imported here: most commands make no mistake
+
     names = sorted(set(known))
     begun = [name for name in names if name.startswith(word) and len(word) > len("--")]
     near = begun[:3] or difflib.get_close_matches(word, names, n=3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,8 +18,6 @@ from fg_config.rendering.names import template_globals
 from fg_config.rendering.render import Render, TemplateUse
 from fg_config.rendering.source import TemplateSource
 from fg_config.rendering.sourcemap import RenderedText
-
-logger = logging.getLogger(__name__)
 
 _said: set[str] = set()
 """Warnings that were logged: a command renders a config more than once, and says each of them once."""
@@ -139,14 +136,20 @@ class ConfigEnvironment:
         with located(render):
             text = render.run(first)
         render.warnings += doubtful_parts(render)
-        for warning in map(str, render.warnings):
-            if warning not in _said:
-                _said.add(warning)
-                logger.warning("%s", warning)
+        _say(render.warnings)
         return text, render
 
     def _distributions(self) -> tuple[Resource, ...]:
         return template_directories()
+
+
+def _say(warnings: Iterable[ConfigError]) -> None:
+    for warning in map(str, warnings):
+        if warning not in _said:
+            import logging  # imported here: most configs are in order
+
+            _said.add(warning)
+            logging.getLogger(__name__).warning("%s", warning)
 
 
 def _string_source(text: str) -> TemplateSource:

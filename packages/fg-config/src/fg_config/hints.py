@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
 def nearest(word: str, candidates: Iterable[str], what: str = "names") -> str | None:
     """`did you mean 'a' or 'b'?`; the whole list when nothing is near and it is short; None when there is nothing."""
+    import difflib  # imported here: most commands make no mistake
+
     known = sorted({str(name) for name in candidates})
     near = [name for name in known if word and name.startswith(word)][:3] or difflib.get_close_matches(word, known, n=3)
     if near:

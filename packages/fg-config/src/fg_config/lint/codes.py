@@ -98,6 +98,7 @@ CODES: Final[dict[str, Code]] = {
         "shadowed template",
         "Another directory of the search path has a template of the same name, which this one hides.",
     ),
+    "FG0214": Code("error", "too much", "A template makes more text, or repeats more often, than a render may."),
     # --- YAML -----------------------------------------------------------------------------------------------------
     "FG0300": Code("error", "YAML syntax", "The rendered text is no YAML."),
     "FG0302": Code("error", "unsupported value", "A date, a set, binary data, or a value that is not of its tag."),

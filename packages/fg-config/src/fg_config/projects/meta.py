@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +17,6 @@ from fg_config.paths import config_dir
 from fg_config.projects.workspace import META, WORKSPACE, find_workspace_dir
 from fg_config.tagged import is_plain, tagged_content
 
-logger = logging.getLogger(__name__)
 KEYS: Final = ("searchdir", "config_prefix", "default_config", "name", "description", "system_path")
 
 
@@ -80,7 +78,10 @@ def _record(graph: Graph, directory: Path) -> dict[str, Any]:
         raise ProjectError(message, code="FG0603", span=Span(file=str(directory / META), line=1), help=help)
     extra = {key: value for key, value in root.items() if key not in KEYS}
     for key in extra:
-        logger.warning("%s: nobody reads the key %r; %s", graph.span(key) or directory / META, key, nearest(key, KEYS))
+        import logging  # imported here: most projects are in order
+
+        place = graph.span(key) or directory / META
+        logging.getLogger(__name__).warning("%s: nobody reads the key %r; %s", place, key, nearest(key, KEYS))
     record: dict[str, Any] = {key: root[key] for key in KEYS if root.get(key) is not None}
     for key, value in record.items():
         if key != "searchdir" and not isinstance(value, str):

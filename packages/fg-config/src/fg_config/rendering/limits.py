@@ -131,12 +131,12 @@ class Budget:
 
 def check_call(name: str, *values: Any) -> None:
     """Refuse a filter or method of text whose result would be too large; `values` are the text and the arguments."""
-    texts = [value for value in values if isinstance(value, (str, bytes))]
+    texts: list[Any] = [value for value in values if isinstance(value, (str, bytes))]
     numbers = [abs(value) for value in values if isinstance(value, int)]
     if name == "format":
         _check_format(texts, numbers)
     elif name == "replace" and len(texts) > 2:
-        _fits(len(texts[0]) + texts[0].count(texts[1]) * len(texts[2]))  # pyrefly: ignore[bad-argument-type]
+        _fits(len(texts[0]) + texts[0].count(texts[1]) * len(texts[2]))
     else:
         text, *others = texts or [""]
         width = max([*numbers, *map(len, others)], default=0)

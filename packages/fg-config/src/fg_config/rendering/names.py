@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -111,6 +112,8 @@ class Versions(Mapping[str, str]):
 
 
 _NO_DEFAULT: Final = Undefined(name="default")
+_PLAIN: Final = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*")  # what YAML writes as it is, apart from the words below
+_WORDS: Final = frozenset(["yes", "no", "on", "off", "true", "false", "null"])
 
 
 def to_yaml_text(value: Any, default: Any = _NO_DEFAULT) -> str:
@@ -123,6 +126,8 @@ def to_yaml_text(value: Any, default: Any = _NO_DEFAULT) -> str:
         return "null"
     if isinstance(value, (bool, int)):
         return str(value)
+    if type(value) is str and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
+        return value
     import yaml
 
     plain = unmarked(value) if isinstance(value, str) else value
