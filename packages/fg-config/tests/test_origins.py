@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fg_config import Call, ConfigEnvironment, Graph, GraphError, Var
+from fg_config.changes.search import paths_ending_in
 from fg_config.commands.outline import graph_outline
 from fg_config.exporting.export_yaml import to_yaml
 from fg_config.graph import entries
 from fg_config.parsing.parse import parse_graph
-from fg_config.provenance.explaining import paths_ending
 from fg_config.provenance.unset import calls_below
 from fg_config.steps import path_text
 from fg_config.tagged import is_plain, tagged_content
@@ -106,7 +106,7 @@ def test_forty_doublings_are_walked_once(item):
     assert len(str(graph.to_json())) < 20_000
     assert parse_graph(to_yaml(graph.root)).to_json() == graph.to_json()
     assert is_plain(graph.root) == (item not in (DOUBLED["call"], DOUBLED["variable"]))
-    assert len(paths_ending(graph, ["z"])) == 1
+    assert len(list(paths_ending_in(graph, "z"))) == 1
     assert len(list(calls_below(graph, ""))) == (40 if item == DOUBLED["call"] else 0)
 
 

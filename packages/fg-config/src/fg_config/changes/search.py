@@ -13,11 +13,12 @@ from fg_config.steps import path_text
 from fg_config.tagged import tagged_content
 
 
-def paths_ending_in(graph: Graph, step: str | int) -> Iterator[str]:
-    """The shortest path to every container or node that has an entry `step`, followed by it; shortest first."""
+def paths_ending_in(graph: Graph, *last: str | int) -> Iterator[str]:
+    """The paths whose last steps are `last`, shortest first. What is shared is met once, on its shortest path."""
+    wanted = tuple(map(str, last))
     for steps, inside in _holders(graph):
-        if step in inside:
-            yield path_text([*steps, step])
+        if tuple(map(str, steps[len(steps) - len(last) + 1 :])) == wanted[:-1] and len(steps) >= len(last) - 1:
+            yield from (path_text([*steps, key]) for key in inside if str(key) == wanted[-1])
 
 
 def texts_below(graph: Graph) -> Iterator[tuple[str, str]]:
@@ -27,7 +28,10 @@ def texts_below(graph: Graph) -> Iterator[tuple[str, str]]:
 
 
 def _holders(graph: Graph) -> Iterator[tuple[tuple[Any, ...], dict[Any, Value]]]:
-    """The entries of every container and node, once, with its shortest path; shortest first."""
+    """The entries of every container and node, once, with its shortest path; shortest first.
+
+    Items of a `!dlist` have the keys they were written with.
+    """
     todo: deque[tuple[tuple[Any, ...], Value]] = deque([((), graph.root)])
     seen: set[int] = set()
     while todo:
@@ -36,6 +40,7 @@ def _holders(graph: Graph) -> Iterator[tuple[tuple[Any, ...], dict[Any, Value]]]
         holder = value if content is None else content
         if is_holder(holder) and id(holder) not in seen:
             seen.add(id(holder))
-            inside = entries(holder)
+            names = graph.item_keys.get(id(holder))
+            inside = entries(holder) if names is None else dict(zip(names, entries(holder).values(), strict=True))
             yield steps, inside
             todo += [((*steps, key), item) for key, item in inside.items()]

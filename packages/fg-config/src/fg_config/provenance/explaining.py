@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from fg_config.changes.run_record import RunRecord
+from fg_config.changes.search import paths_ending_in
 from fg_config.errors import GraphError
 from fg_config.graph import Graph, entries
 from fg_config.nodes import Call, Layer, Span, Value, Var
@@ -16,7 +16,7 @@ from fg_config.provenance.replaced import replaced_lines
 from fg_config.provenance.shown import shown_value
 from fg_config.provenance.sites import Sites
 from fg_config.provenance.variables import Given, Variables
-from fg_config.steps import path_text, steps_of
+from fg_config.steps import steps_of
 from fg_config.tagged import tagged_content
 
 if TYPE_CHECKING:
@@ -151,30 +151,10 @@ def _sources(feeds: tuple[Feed, ...]) -> Iterator[str]:
 
 def _with_suggestions(graph: Graph, path: str, error: GraphError) -> GraphError:
     """The error of a missing path, naming the paths that end with the same steps (`lr` → `optimizer.lr`)."""
-    steps = [str(step) for step in steps_of(path)]
-    found = paths_ending(graph, steps) or paths_ending(graph, steps[-1:])
+    steps = steps_of(path)
+    found = list(paths_ending_in(graph, *steps)) or list(paths_ending_in(graph, *steps[-1:]))
     if not found:
         return error
     more = f" and {len(found) - _SUGGESTIONS} more" if len(found) > _SUGGESTIONS else ""
     help = f"there is {', '.join(found[:_SUGGESTIONS])}{more}"
     return GraphError(error.message, code=error.code, span=error.span, help=help)
-
-
-def paths_ending(graph: Graph, steps: list[str]) -> list[str]:
-    """The paths whose last steps are `steps`, shortest first. What is shared is met once, on its shortest path."""
-    found: list[str] = []
-    todo: deque[tuple[list[Any], Value]] = deque([([], graph.root)])
-    seen: set[int] = set()
-    while todo:
-        path, value = todo.popleft()
-        if path and [str(step) for step in path[-len(steps) :]] == steps:
-            found.append(path_text(path))
-        if id(value) in seen or not isinstance(value, (Call, Var, dict, list, tuple)):
-            continue
-        seen.add(id(value))
-        content = tagged_content(value)
-        holder = value if content is None else content
-        names = graph.item_keys.get(id(holder), ())
-        for key, item in entries(holder).items():
-            todo.append(([*path, names[key] if key in range(len(names)) else key], item))
-    return found
