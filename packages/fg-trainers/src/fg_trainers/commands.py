@@ -24,6 +24,7 @@ VERBS = {
 def configure(verb: str, parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
     """Add the flags of a verb, and those that the chosen config declares."""
     from fg_config.command_line import add_dynamic_arguments, add_override_options, add_project_options
+    from fg_config.commands.policy_options import add_policy_options
 
     add_project_options(parser)
     add_override_options(parser)
@@ -34,6 +35,7 @@ def configure(verb: str, parser: argparse.ArgumentParser, argv: Sequence[str]) -
     parser.add_argument("rest", nargs="*", metavar="-- ARG", help=f"arguments for {other}")
     parser.set_defaults(behind_separator=argv[argv.index("--") + 1 :] if "--" in argv else [], other=other)
     if verb == "train":
+        add_policy_options(parser)
         parser.add_argument("-d", "--devices", metavar="LIST", help="CUDA_VISIBLE_DEVICES of the run, for example 0,1")
     else:
         parser.add_argument("--all", action="store_true", help="all models of the project, not only this config's")
@@ -56,23 +58,34 @@ def run(verb: str, args: argparse.Namespace) -> int:
 
 def _train(args: argparse.Namespace) -> int:
     from fg_config.command_line import given_dynamic_arguments, selected_project
+    from fg_config.commands.policy_options import policy_words, under_policy
+    from fg_config.projects.policies import check_environment
 
     project = selected_project(args)
-    meta = project("meta")
-    command = _command(project, meta, given_dynamic_arguments(args), args.rest)
     environment = {"CUDA_VISIBLE_DEVICES": args.devices} if args.devices is not None else {}
-    if "env" in project.graph.targets:
-        environment |= {key: str(value) for key, value in project("env").items()}
+    with under_policy(args, project) as policy:
+        meta = project("meta")
+        if "env" in project.graph.targets:
+            environment |= {key: str(value) for key, value in project("env").items()}
+            check_environment(policy, environment, project.graph)
+    command = _command(project, meta, given_dynamic_arguments(args), args.rest, policy_words(args))
     return _execute(command, environment, dry_run=args.dry_run)
 
 
-def _command(project: Any, meta: Mapping[str, Any], dynamic_args: Mapping[str, Any], rest: Sequence[str]) -> list[str]:
+def _command(
+    project: Any,
+    meta: Mapping[str, Any],
+    dynamic_args: Mapping[str, Any],
+    rest: Sequence[str],
+    options: Sequence[str],
+) -> list[str]:
     """The command of one node. A single process needs no launcher; starting one costs seconds and hides signals."""
     processes = meta.get("nproc_per_node", 1)
     launch = ["fg_trainers.launch", "-p", str(project.project_dir)]
     if dynamic_args:
         launch += ["--dynamic-args", json.dumps(dict(dynamic_args))]
     launch += [word for override in project.overrides for word in override.words]
+    launch += options
     launch.append(project.config_name)
     if processes == 1 and not rest:
         return [sys.executable, "-m", *launch]

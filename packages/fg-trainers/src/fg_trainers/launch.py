@@ -20,6 +20,7 @@ from typing import Any
 
 from fg_config import Project, save_run_record
 from fg_config.command_line import add_override_options, given_overrides, reporting_errors
+from fg_config.commands.policy_options import add_policy_options, under_policy
 from fg_trainers.errors import LaunchError
 
 
@@ -43,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-p", "--project-dir", default=".", help="the project")
     parser.add_argument("--dynamic-args", default="{}", metavar="JSON", help="template variables of the config")
     add_override_options(parser)
+    add_policy_options(parser)
     parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
     parser.add_argument("config", nargs="?", default="", help="config name; default: the project's default")
     return parser
@@ -51,7 +53,8 @@ def _parser() -> argparse.ArgumentParser:
 def _run(args: argparse.Namespace) -> int:
     _require_one_process()
     project = Project(args.config, args.project_dir, overrides=given_overrides(args), **json.loads(args.dynamic_args))
-    script = project("main")
+    with under_policy(args, project):
+        script = project("main")
     if not hasattr(script, "run"):
         raise LaunchError(f"target 'main' of {project.config_name} has no run(); it is no training config")
     _write_record(script, project)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence, Sized
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +16,7 @@ from fg_config.graph import Graph
 from fg_config.hints import nearest
 from fg_config.nodes import Call, Missing, Span, Value, Var
 
+_MOST_ITEMS: Final = 2_000_000  # of plain containers in one build; configs have thousands
 _NO_CONTEXT: Final[Mapping[str, Any]] = {}
 
 
@@ -74,6 +75,7 @@ class Builder:
         self.directory = directory
         self._span_at = span_at
         self._cache = {} if cache is None else cache
+        self._items = 0
 
     def build_root(self, value: Value, path: str = "") -> Any:
         """The object for `value`. Raises `GraphError` when its nodes nest more deeply than Python can call."""
@@ -96,12 +98,23 @@ class Builder:
             case Var():
                 return self._variable(value, path)
             case dict():
+                self._count(value, path)
                 return {key: self.build(item, _join(path, key)) for key, item in value.items()}
             case list():
+                self._count(value, path)
                 return [self.build(item, _join(path, index)) for index, item in enumerate(value)]
             case tuple():
+                self._count(value, path)
                 return tuple(self.build(item, _join(path, index)) for index, item in enumerate(value))
         return value
+
+    def _count(self, container: Sized, path: str) -> None:
+        """Aliases of plain containers are copies: ten lines of ten aliases would be ten billion items."""
+        self._items += len(container)
+        if self._items > _MOST_ITEMS:
+            message = f"the lists and mappings up to {path!r} have more than {_MOST_ITEMS:,} items"
+            help = "aliases of plain containers are copies; `!list` and `!dict` are shared"
+            raise GraphError(message, code="FG0407", span=self._span_at(path), help=help)
 
     def _node(self, node: Call, path: str) -> Any:
         if node.kind == "partial":

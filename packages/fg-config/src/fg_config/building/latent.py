@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fg_config.building.builder import Builder, Partial, build
+from fg_config.building.builder import Builder, Partial, build, build_value
+from fg_config.building.policy import ImportPolicy
 from fg_config.errors import UnknownTargetError
 from fg_config.graph import Graph
 from fg_config.nodes import Call, Value
@@ -24,17 +25,18 @@ class DotDict(dict[str, Any]):
 class Latent:
     """A node that builds itself when it is called; every call is a build of its own."""
 
-    __slots__ = ("graph", "node")
+    __slots__ = ("graph", "node", "policy")
 
-    def __init__(self, graph: Graph, node: Call) -> None:
+    def __init__(self, graph: Graph, node: Call, policy: ImportPolicy | None = None) -> None:
         self.graph = graph
         self.node = node
+        self.policy = policy
 
     def __call__(self, /, *args: Any, context_vars: Mapping[str, Any] | None = None, **kwargs: Any) -> Any:
-        builder = Builder(context=context_vars, directory=self.graph.directory)
+        builder = Builder(context=context_vars, policy=self.policy, directory=self.graph.directory)
         if args or kwargs or self.node.kind == "partial":
             return builder.apply(self.node, "", *args, **kwargs)
-        return builder.build(self.node, "")
+        return builder.build_root(self.node)
 
     def __repr__(self) -> str:
         return f"<latent {self.node.kind} {self.node.spec} from {self.node.span}>"
@@ -47,23 +49,24 @@ class Latent:
 
         `mtargets` selects targets: a string gives the object, a list a `DotDict`. Without it everything is built.
         """
-        graph, value = _unwrap(config)
+        graph, value, policy = _unwrap(config)
         if isinstance(mtargets, str):
-            return build(graph, [mtargets], context=context_vars)[mtargets]
+            return build(graph, [mtargets], context=context_vars, policy=policy)[mtargets]
         if mtargets is not None:
-            return DotDict(build(graph, mtargets, context=context_vars))
-        built = Builder(context=context_vars, directory=graph.directory).build(value, "")
+            return DotDict(build(graph, mtargets, context=context_vars, policy=policy))
+        built = build_value(value, context=context_vars, policy=policy, directory=graph.directory)
         return built() if isinstance(built, Partial) else built
 
 
 class ConfigMapping(Mapping[str, Any]):
     """The targets of a config by name and by attribute. Nodes come as `Latent`."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, policy: ImportPolicy | None = None) -> None:
         self.graph = graph
+        self.policy = policy
 
     def __getitem__(self, name: str) -> Any:
-        return _wrapped(self.graph, self.graph.target(name))
+        return _wrapped(self.graph, self.graph.target(name), self.policy)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -81,21 +84,21 @@ class ConfigMapping(Mapping[str, Any]):
         return f"<config with targets {', '.join(self.graph.targets)}>"
 
 
-def config_view(graph: Graph) -> Any:
-    """The root of `graph` for interactive use: targets by attribute, nodes as callables."""
-    return ConfigMapping(graph) if isinstance(graph.root, dict) else _wrapped(graph, graph.root)
+def config_view(graph: Graph, policy: ImportPolicy | None = None) -> Any:
+    """The root of `graph` for interactive use: targets by attribute, nodes as callables, which build under `policy`."""
+    return ConfigMapping(graph, policy) if isinstance(graph.root, dict) else _wrapped(graph, graph.root, policy)
 
 
-def _wrapped(graph: Graph, value: Value) -> Any:
-    return Latent(graph, value) if isinstance(value, Call) else value
+def _wrapped(graph: Graph, value: Value, policy: ImportPolicy | None) -> Any:
+    return Latent(graph, value, policy) if isinstance(value, Call) else value
 
 
-def _unwrap(config: Any) -> tuple[Graph, Value]:
+def _unwrap(config: Any) -> tuple[Graph, Value, ImportPolicy | None]:
     match config:
         case Graph():
-            return config, config.root
+            return config, config.root, None
         case ConfigMapping():
-            return config.graph, config.graph.root
+            return config.graph, config.graph.root, config.policy
         case Latent():
-            return config.graph, config.node
-    return Graph(config), config
+            return config.graph, config.node, config.policy
+    return Graph(config), config, None

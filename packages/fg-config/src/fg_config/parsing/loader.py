@@ -15,6 +15,7 @@ from yaml.constructor import SafeConstructor
 
 from fg_config.errors import YamlError
 from fg_config.nodes import Span
+from fg_config.parsing.nesting import too_deep
 from fg_config.rendering.sourcemap import RenderedText
 
 _TAG: Final = "tag:yaml.org,2002:"
@@ -70,7 +71,9 @@ def yaml_error(message: str, node: yaml.Node, text: str, *, code: str = "FG0301"
 
 def compose(text: str) -> yaml.Node | None:
     """Parse one YAML document to nodes; None when it is empty. Raises `YamlError`."""
-    loader = _Loader(str.__str__(text))  # the C parser takes no subclass of str
+    plain = str.__str__(text)  # the C parser takes no subclass of str
+    _check_nesting(plain, text)
+    loader = _Loader(plain)
     try:
         return loader.get_single_node()
     except yaml.MarkedYAMLError as error:
@@ -81,6 +84,14 @@ def compose(text: str) -> yaml.Node | None:
         raise YamlError(f"YAML syntax: {error}") from error
     finally:
         loader.dispose()
+
+
+def _check_nesting(plain: str, text: str) -> None:
+    mark = too_deep(plain, lambda: _Loader(plain))
+    if mark is not None:
+        help = "give the inner parts anchors of their own"
+        span, snippet = _span(mark.line, mark.column, text), line_text(text, mark.line)[:80]
+        raise YamlError("YAML: lists and mappings nest too deeply", span=span, snippet=snippet, help=help)
 
 
 def run_on_tag(node: yaml.Node, text: str) -> re.Match[str] | None:

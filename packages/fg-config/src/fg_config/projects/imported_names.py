@@ -162,8 +162,18 @@ def _distribution(module: str) -> str | None:
     top = module.partition(".")[0]
     if not top or module.endswith(".py") or PathFinder.find_spec(top) is None:
         return None
-    found = _distributions().get(top)
+    own = _version_of(top.replace("_", "-"))
+    found = [top.replace("_", "-")] if own else _distributions().get(top)
     return ", ".join(sorted(set(found))) if found else None
+
+
+def _version_of(distribution: str) -> str | None:
+    from importlib import metadata  # imported here: 15 ms that only this verb needs
+
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 @cache

@@ -6,15 +6,26 @@ or, when its workspace has a `forgather_workspace/policy.yaml`, restricted by th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Final
 
 from fg_config.building.local_modules import is_below
 from fg_config.building.policy import POLICY_FILE, ImportPolicy, policy_in_force
 from fg_config.errors import PolicyError
+from fg_config.graph import Graph
 from fg_config.paths import config_dir
 from fg_config.projects.trust import check_private, is_trusted
 from fg_config.projects.workspace import WORKSPACE
+
+_DECISIVE: Final = frozenset(
+    [
+        *("PATH", "HOME", "USERPROFILE", "APPDATA", "XDG_CONFIG_HOME", "BASH_ENV", "ENV", "CC", "CXX", "CUDA_HOME"),
+        *("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONUSERBASE", "PYTHONBREAKPOINT", "PYTHONINSPECT"),
+        *("PYTHONPLATLIBDIR", "PYTHONEXECUTABLE", "PYTHONPYCACHEPREFIX", "HF_MODULES_CACHE"),
+    ]
+)
+_DECISIVE_BEGINNINGS: Final = ("FORGATHER_", "LD_", "DYLD_")
 
 
 def project_policy(project_dir: Path, workspace_root: Path, *, allow: Iterable[str] = ()) -> ImportPolicy:
@@ -49,6 +60,21 @@ def inherited_policy(project_dir: Path, workspace_root: Path) -> ImportPolicy:
         code="FG0456",
         help=f"`forgather trust {workspace_root.resolve()}`, once, if you trust the projects there",
     )
+
+
+def check_environment(policy: ImportPolicy, environment: Mapping[str, str], graph: Graph) -> None:
+    """Refuse variables of the target `env` that decide which code a process loads, or what it trusts.
+
+    Raises `PolicyError`.
+    """
+    for name in () if policy.trusted else environment:
+        if name in _DECISIVE or name.startswith(_DECISIVE_BEGINNINGS):
+            raise PolicyError(
+                f"the import policy does not let a config set the environment variable {name}",
+                code="FG0457",
+                span=graph.span(("env", name)),
+                help="set it in the shell, or build with --trust",
+            )
 
 
 def _with_file(policy: ImportPolicy, path: Path) -> ImportPolicy:

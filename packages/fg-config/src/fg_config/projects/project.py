@@ -81,7 +81,7 @@ class Project:
         """The targets by name and attribute; nodes are callables that build themselves."""
         from fg_config.building.latent import config_view
 
-        return config_view(self.graph)
+        return config_view(self.graph, self._build_policy())
 
     @property
     def warnings(self) -> list[ConfigError]:
@@ -141,11 +141,14 @@ class Project:
 
     def _build(self, names: list[str], context: Mapping[str, Any]) -> dict[str, Any]:
         from fg_config.building.builder import build
-        from fg_config.projects.policies import inherited_policy
 
         values = {"pp_config": self.pp_config, **context}
-        policy = self.policy or inherited_policy(self.project_dir, self.meta.workspace_root)
-        return build(self.graph, names, context=values, policy=policy)
+        return build(self.graph, names, context=values, policy=self._build_policy())
+
+    def _build_policy(self) -> ImportPolicy:
+        from fg_config.projects.policies import inherited_policy
+
+        return self.policy or inherited_policy(self.project_dir, self.meta.workspace_root)
 
     @cached_property
     def _graph(self) -> Graph:
