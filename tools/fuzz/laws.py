@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
+from fg_config import diff, graph_from_json
 from fg_config.building.resolver import resolve_alias
 from fg_config.environment import ConfigEnvironment
 from fg_config.errors import ConfigError
@@ -50,6 +51,9 @@ def _check_listings(graph: Graph) -> None:
     meaning = json.dumps(graph.to_json())
     text = to_yaml(graph.root)
     assert json.dumps(parse_graph(text).to_json()) == meaning, f"reads back as something else:\n{text}"
+    saved = graph_from_json(json.loads(meaning))
+    assert json.dumps(saved.to_json()) == meaning, "the saved graph is another"
+    assert not diff(graph, saved).changes, "the saved graph differs"
     for check in (_check_python, parse_dynamic_args):
         try:
             check(graph)

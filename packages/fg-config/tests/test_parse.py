@@ -405,3 +405,12 @@ def test_paths_begin_at_a_root_of_any_kind():
     assert parse_graph("!call:f {x: 2}").at("x") == 2
     assert parse_graph("!list [7]").at("0") == 7
     assert parse_graph("!call:f\nx: 2\n").span("").line == 1
+
+
+def test_lines_are_those_of_the_template_not_those_of_yaml():
+    """YAML also ends a line at U+0085, U+2028 and U+2029."""
+    loaded = ConfigEnvironment().load_from_string('a: "x\u2028y\u2029z"\nb: 1\n')
+    assert loaded.graph.span("b").line == 2
+    with pytest.raises(YamlError) as caught:
+        ConfigEnvironment().load_from_string('a: "x\u2028y"\nb: 1: 2\n')
+    assert (caught.value.span.line, caught.value.snippet) == (2, "b: 1: 2")

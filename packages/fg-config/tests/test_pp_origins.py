@@ -163,4 +163,4 @@ def mapped(text: str) -> RenderedText:
     """`text` as if each of its lines were a line of a template."""
     starts = [0, *(at + 1 for at, character in enumerate(text) if character == "\n")]
     places = [(0, number) for number, _ in enumerate(starts, 1)]
-    return RenderedText(text, SourceMap(starts, places, starts, lambda _, line, *rest: Span(file="t.yaml", line=line)))
+    return RenderedText(text, SourceMap(starts, places, lambda _, line, *rest: Span(file="t.yaml", line=line)))

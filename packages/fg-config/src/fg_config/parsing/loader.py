@@ -48,24 +48,20 @@ def span_of(node: yaml.Node, text: str) -> Span:
 
 def span_at(mark: Any, text: str) -> Span:
     """The place of a mark of the YAML parser in the templates that `text` was rendered from."""
-    return _span(mark.line, mark.column, text)
-
-
-def _span(line: int, column: int, text: str) -> Span:
     if isinstance(text, RenderedText):
-        return text.span(line, column)
-    return Span(file="<text>", line=line + 1, column=column + 1)
+        return text.span(mark.index)
+    return Span(file="<text>", line=mark.line + 1, column=mark.column + 1)
 
 
-def line_text(text: str, line: int) -> str:
-    """Line `line` of `text`, from 0; empty behind its end."""
-    lines = text.split("\n")
-    return lines[line] if line < len(lines) else ""
+def line_around(offset: int, text: str) -> str:
+    """The line of `text` that holds `offset`."""
+    end = text.find("\n", offset)
+    return text[text.rfind("\n", 0, offset) + 1 : len(text) if end < 0 else end]
 
 
 def yaml_error(message: str, node: yaml.Node, text: str, *, code: str = "FG0301", help: str | None = None) -> YamlError:
     """A `YamlError` at the place of `node`."""
-    snippet = line_text(text, node.start_mark.line)
+    snippet = line_around(node.start_mark.index, text)
     return YamlError(message, code=code, span=span_of(node, text), snippet=snippet, help=help)
 
 
@@ -90,7 +86,7 @@ def _check_nesting(plain: str, text: str) -> None:
     mark = too_deep(plain, lambda: _Loader(plain))
     if mark is not None:
         help = "give the inner parts anchors of their own"
-        span, snippet = _span(mark.line, mark.column, text), line_text(text, mark.line)[:80]
+        span, snippet = span_at(mark, text), line_around(mark.index, text)[:80]
         raise YamlError("YAML: lists and mappings nest too deeply", span=span, snippet=snippet, help=help)
 
 
@@ -106,10 +102,10 @@ def run_on_tag(node: yaml.Node, text: str) -> re.Match[str] | None:
 def run_on_tag_error(tag: re.Match[str], text: str) -> YamlError:
     """The same error whichever parser reads the text."""
     start = tag.start("tag")
-    line, column = text.count("\n", 0, start), start - text.rfind("\n", 0, start) - 1
+    mark = yaml.Mark("", start, text.count("\n", 0, start), start - text.rfind("\n", 0, start) - 1, None, 0)
     message = f"YAML syntax: the tag {tag['tag']} runs into {tag['next']!r}"
     help = f"a tag ends at a blank: write `{tag['tag']} []`, with a blank before a bracket, brace or comma"
-    return YamlError(message, span=_span(line, column, text), snippet=line_text(text, line), help=help)
+    return YamlError(message, span=span_at(mark, text), snippet=line_around(start, text), help=help)
 
 
 def scalar(node: yaml.ScalarNode, text: str) -> bool | int | float | str | None:

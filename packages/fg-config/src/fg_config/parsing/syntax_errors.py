@@ -13,7 +13,7 @@ import yaml
 
 from fg_config.errors import YamlError
 from fg_config.hints import nearest
-from fg_config.parsing.loader import RUN_ON_TAG, line_text, run_on_tag_error, span_at
+from fg_config.parsing.loader import RUN_ON_TAG, line_around, run_on_tag_error, span_at
 from fg_config.rendering.sourcemap import RenderedText
 
 _ANCHOR: Final = re.compile(r"(?:^|[\s\[{,])&([^\s\[\]{},]+)")
@@ -30,13 +30,13 @@ def syntax_error(error: yaml.MarkedYAMLError, text: str) -> YamlError:
         return run_on_tag_error(tag, text)
     for message, place, help in _diagnoses(error, mark, text):
         return YamlError(
-            f"YAML syntax: {message}", span=span_at(place, text), snippet=line_text(text, place.line), help=help
+            f"YAML syntax: {message}", span=span_at(place, text), snippet=line_around(place.index, text), help=help
         )
     problem = ": ".join(part for part in (error.context, error.problem) if part)
     return YamlError(
         f"YAML syntax: {problem}",
         span=span_at(mark, text),
-        snippet=line_text(text, mark.line),
+        snippet=line_around(mark.index, text),
         help=_beginning(error, text),
     )
 
@@ -45,24 +45,24 @@ def _diagnoses(error: yaml.MarkedYAMLError, mark: Any, text: str) -> Iterator[tu
     """Message, mark and help; the first that fits is the best."""
     context, problem = error.context or "", error.problem or ""
     begin = error.context_mark or mark
-    line = line_text(text, mark.line)
     if "duplicate anchor" in f"{context} {problem}":
         help = f"the first is at {span_at(begin, text)}; override the block that holds it instead of anchoring again"
         yield f"the anchor {_name_at(mark, text)!r} is defined twice", mark, help
     if "undefined alias" in problem:
-        near = nearest(_name_at(mark, text), _ANCHOR.findall("\n".join(text.split("\n")[: mark.line + 1])), "anchors")
+        near = nearest(_name_at(mark, text), _ANCHOR.findall(text[: mark.index]), "anchors")
         help = near or "the anchor must stand before the alias; was its block overridden without it?"
         yield f"no anchor {_name_at(mark, text)!r} stands before this alias", mark, help
     if "simple key" in context:
         yield "this line has no `key: value`", begin, "put a colon and a blank behind the key, or quote the text"
     if "quoted scalar" in context:
         yield "the quotation mark is never closed", begin, f"close it; noticed at {span_at(mark, text)}"
-    if "\t" in line[: mark.column + 1] and not line[: mark.column + 1].strip():
+    before = text[text.rfind("\n", 0, mark.index) + 1 : mark.index + 1]
+    if "\t" in before and not before.strip():
         yield "a tab indents this line", mark, "indent with blanks"
     if "cannot start any token" in problem:
-        yield f"{line[mark.column : mark.column + 1]!r} cannot begin a value", mark, "put the value in quotes"
+        yield f"{text[mark.index : mark.index + 1]!r} cannot begin a value", mark, "put the value in quotes"
     if "mapping values are not allowed" in problem:
-        yield "a second `: ` in one line", mark, _glued(text, mark.line) or "quote text that holds a colon and a blank"
+        yield "a second `: ` in one line", mark, _glued(text, mark.index) or "quote text that holds a colon and a blank"
     yield from _unclosed(context, begin, mark, text)
     if "block mapping" in context or "block collection" in context or "block sequence" in context:
         what = "list" if "sequence" in context or "collection" in context else "mapping"
@@ -79,19 +79,21 @@ def _unclosed(context: str, begin: Any, mark: Any, text: str) -> Iterator[tuple[
         if begin.line == mark.line:
             yield f"expected ',' or {closing!r}", mark, f"the entries of a {what} are separated by commas"
         else:
-            place = f"{span_at(mark, text)}: {line_text(text, mark.line).strip()}"
+            place = f"{span_at(mark, text)}: {line_around(mark.index, text).strip()}"
             yield f"{opening!r} is never closed", begin, f"add {closing!r}; noticed at {place}"
 
 
 def _name_at(mark: Any, text: str) -> str:
-    line = line_text(text, mark.line)
-    found = _NAME.match(line, mark.column) or _NAME.search(line)
+    found = _NAME.match(text, mark.index) or _NAME.search(line_around(mark.index, text))
     return found[1] if found else ""
 
 
-def _glued(text: str, line: int) -> str | None:
+def _glued(text: str, offset: int) -> str | None:
     """A rendered line that several template lines made: an include has no newline at its end."""
-    places = text.spans_in(line) if isinstance(text, RenderedText) else []
+    if not isinstance(text, RenderedText) or text.source_map is None:
+        return None
+    start = text.rfind("\n", 0, offset) + 1
+    places = text.source_map.spans_between(start, start + len(line_around(offset, text)))
     if len({(place.file, place.line) for place in places}) < 2:
         return None
     first, *_, last = places
@@ -103,4 +105,4 @@ def _beginning(error: yaml.MarkedYAMLError, text: str) -> str | None:
     if begin is None or noticed is None or begin.line == noticed.line:
         return "compare with the output of `forgather pp`"
     what = (error.context or "").removeprefix("while parsing ").removeprefix("while scanning ")
-    return f"{what} begins at {span_at(begin, text)}: {line_text(text, begin.line).strip()}"
+    return f"{what} begins at {span_at(begin, text)}: {line_around(begin.index, text).strip()}"

@@ -62,11 +62,12 @@ def line_spans(text: RenderedText) -> list[Span | None]:
     if marks is None:
         return [None] * len(lines)
     spans: list[Span | None] = []
-    for line, start in zip(lines, marks.line_starts, strict=True):
+    start = 0
+    for line in lines:
         index = bisect_left(marks.offsets, start)
         inside = index < len(marks.offsets) and marks.offsets[index] <= start + len(line)
-        column = marks.offsets[index] - start if inside else 0
-        spans.append(text.span(len(spans), column) if inside and line.strip() else None)
+        spans.append(text.span(marks.offsets[index]) if inside and line.strip() else None)
+        start += len(line) + 1
     return spans
 
 

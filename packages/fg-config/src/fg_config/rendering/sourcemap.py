@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,26 +24,20 @@ class SourceMap:
 
     offsets: Sequence[int]
     places: Sequence[tuple[int, int]]
-    line_starts: Sequence[int]
     describe: Callable[[int, int, int, Sites], Span]
     columns: Sequence[int] = ()
     sites: Sequence[Sites] = ()
 
-    def span(self, line: int, column: int = 0) -> Span | None:
-        """The template line behind a place in the rendered text (both from 0): the nearest mark before it."""
-        if not self.offsets or line >= len(self.line_starts):
-            line, column = min(line, len(self.line_starts) - 1), 0
-        offset = self.line_starts[line] + column
+    def span(self, offset: int) -> Span | None:
+        """The template line behind a place in the rendered text: that of the nearest mark before it."""
         index = bisect_right(self.offsets, offset) - 1
         if index < 0:
             return self._describe(0, 0) if self.places else None
         return self._describe(index, self._column(index, offset))
 
-    def spans_in(self, line: int) -> list[Span]:
-        """Every template line that a rendered line (from 0) was made from, in the order of the text."""
-        end = self.line_starts[line + 1] if line + 1 < len(self.line_starts) else None
-        first = bisect_left(self.offsets, self.line_starts[line])
-        last = len(self.offsets) if end is None else bisect_left(self.offsets, end)
+    def spans_between(self, start: int, end: int) -> list[Span]:
+        """Every template line that a piece of the rendered text was made from, in the order of the text."""
+        first, last = bisect_left(self.offsets, start), bisect_left(self.offsets, end)
         return [self._describe(index, 0) for index in range(first, last)]
 
     def _describe(self, index: int, column: int) -> Span:
@@ -72,9 +65,8 @@ def extract(marked: str, describe: Callable[[int, int, int, Sites], Span]) -> tu
             marks.append(mark)
             around.append(sites)
     text = unmarked(marked)
-    line_starts = [0, *(found.end() for found in re.finditer("\n", text))]
     places, columns = [mark[:2] for mark in marks], [mark.column for mark in marks]
-    return text, SourceMap(offsets, places, line_starts, describe, columns, around)
+    return text, SourceMap(offsets, places, describe, columns, around)
 
 
 def _left(sites: Sites, site: tuple[int, int]) -> Sites:
@@ -95,24 +87,22 @@ class RenderedText(str):
         self.source_map = source_map
         return self
 
-    def span(self, line: int, column: int = 0) -> Span:
-        """The place a rendered line came from (line and column from 0); without a map, the place in this text."""
-        found = self.source_map.span(line, self._behind_indentation(line, column)) if self.source_map else None
-        return found or Span(file="<rendered text>", line=line + 1, column=column + 1)
+    def span(self, offset: int) -> Span:
+        """Where the text at `offset` came from; without a map, the place in this text.
 
-    def spans_in(self, line: int) -> list[Span]:
-        """Every template line that a rendered line (from 0) was made from; none without a map."""
-        return self.source_map.spans_in(line) if self.source_map else []
+        Offsets, not lines: YAML also ends lines where no template does (U+0085, U+2028).
+        """
+        found = self.source_map.span(self._behind_indentation(offset)) if self.source_map else None
+        if found is not None:
+            return found
+        line_start = self.rfind("\n", 0, offset) + 1
+        return Span(file="<rendered text>", line=self.count("\n", 0, offset) + 1, column=offset - line_start + 1)
 
-    def _behind_indentation(self, line: int, column: int) -> int:
+    def _behind_indentation(self, offset: int) -> int:
         """Indentation carries no mark: what is said of it is said of the text behind it."""
-        assert self.source_map is not None
-        starts = self.source_map.line_starts
-        place = starts[line] + column if line < len(starts) else len(self)
-        while place < len(self) and self[place] in " \t":
-            place += 1
-            column += 1
-        return column
+        while offset < len(self) and self[offset] in " \t":
+            offset += 1
+        return offset
 
     def with_line_numbers(self) -> str:
         """The text with a line number before each line."""
