@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from fg_config import MISSING, Call, GraphError, Var, YamlError
+from fg_config import MISSING, Call, ConfigEnvironment, GraphError, Var, YamlError
 from fg_config.exporting.export_yaml import to_yaml
 from fg_config.parsing import loader
 from fg_config.parsing.parse import parse_graph
