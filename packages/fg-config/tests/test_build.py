@@ -2,7 +2,7 @@
 
 import pytest
 
-from fg_config import Call, GraphError, ImportPolicy, UnknownTargetError, build, build_value
+from fg_config import Call, Graph, GraphError, ImportPolicy, Span, UnknownTargetError, YamlError, build, build_value
 from fg_config.building.file_modules import load_file
 from fg_config.parsing.parse import parse_graph
 
@@ -13,7 +13,7 @@ def module(tmp_path):
     path.write_text(
         "calls = []\n"
         "class Thing:\n"
-        "    def __init__(self, *args, **kwargs):\n"
+        "    def __init__(self, /, *args, **kwargs):\n"
         "        self.args, self.kwargs = args, kwargs\n"
         "def nothing():\n"
         "    calls.append('nothing')\n"
@@ -25,6 +25,12 @@ def module(tmp_path):
         "def raw(*args, **kwargs):\n"
         "    return args, kwargs\n"
         "number = 5\n"
+        "def refuse(message, **kwargs):\n"
+        "    raise ValueError(message)\n"
+        "def missing(depth):\n"
+        "    raise NameError('there is none', name='depth')\n"
+        "def endless():\n"
+        "    return endless()\n"
     )
     return path
 
@@ -168,3 +174,77 @@ def test_the_policy_of_the_caller_holds_inside_partials(tmp_path):
     assert partial()
     with pytest.raises(GraphError, match="import policy"):
         build(graph, ["a"])["a"]()
+
+
+def test_an_exception_names_the_lines_of_the_keywords_it_speaks_of(make):
+    text = (
+        "main: !call:M:refuse\n    message: \"hidden_size must be divisible, got 'heads'\"\n"
+        "    hidden_size: 7\n    heads: 2\n    got: 3\n"
+    )
+    with pytest.raises(ValueError, match="divisible") as caught:
+        make(text)
+    first, *rest = caught.value.__notes__[0].splitlines()
+    assert first.endswith("parts.py:refuse (<text>:1:7)")
+    assert rest == ["  hidden_size was given at <text>:3:18", "  heads was given at <text>:4:12"]
+
+
+def test_an_attribute_of_the_exception_names_a_keyword_too(make):
+    with pytest.raises(NameError) as caught:
+        make("main: !call:M:missing\n    depth: 7\n")
+    assert "depth was given at <text>:2" in caught.value.__notes__[0]
+
+
+# --- size ---------------------------------------------------------------------------------------------------------
+
+
+def nested(depth):
+    value = Call(kind="call", spec="dict", span=Span(file="f", line=1))
+    for _ in range(depth):
+        value = Call(kind="call", spec="list", span=Span(file="f", line=2), args=([value],))
+    return value
+
+
+def test_whatever_can_be_parsed_can_be_built():
+    depth = 1
+    while True:
+        try:
+            graph = parse_graph("a: " + "!call:list [[" * depth + "]]" * depth)
+        except YamlError:
+            break
+        assert build(graph, ["a"])["a"] is not None
+        depth += 7
+    assert depth > 60
+
+
+def test_what_nests_more_deeply_is_one_clear_error():
+    with pytest.raises(GraphError, match="nests too deeply") as caught:
+        build(Graph({"a": nested(2000)}), ["a"])
+    assert (caught.value.code, caught.value.span.line) == ("FG0406", 2)
+
+
+def test_the_recursion_of_a_called_object_stays_what_it_is(make):
+    with pytest.raises(RecursionError) as caught:
+        make("main: !call:M:endless []\n")
+    assert "parts.py:endless" in caught.value.__notes__[0]
+
+
+def test_aliases_of_plain_containers_do_not_explode():
+    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]" for level in range(1, 9)]
+    graph = parse_graph("\n".join(lines))
+    assert len(build(graph, ["a3"])["a3"][9][9][9]) == 10
+    with pytest.raises(GraphError, match="more than 2,000,000 items"):
+        build(graph, ["a8"])
+
+
+# --- names that a call may use ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tag", ["call", "factory", "partial"])
+def test_no_keyword_is_taken(make, tag):
+    names = ["self", "mtargets", "context_vars", "constructor", "_identity", "path", "node", "name", "args"]
+    text = f"main: !{tag}:M:Thing\n    kwargs:\n" + "".join(f"        {name}: 1\n" for name in names)
+    built = make(text)["main"]
+    thing = built(**dict.fromkeys(names[:4], 2)) if tag == "partial" else built
+    given = dict.fromkeys(names, 1) | (dict.fromkeys(names[:4], 2) if tag == "partial" else {})
+    assert thing.kwargs == given

@@ -89,7 +89,7 @@ def _builtin_names(found: Callable[..., Any]) -> Iterator[str]:
     owner, name = getattr(found, "__self__", None), found.__qualname__
     if isinstance(owner, ModuleType):
         yield f"{owner.__name__}.{name}"
-    elif owner is not None:
+    elif owner is not None and type(owner).__module__ != "pybind11_builtins":  # its functions do not say whose they are
         yield f"{_defining_class(owner, found.__name__).__module__}.{name}"
     elif getattr(found, "__module__", None):
         yield f"{found.__module__}.{name}"

@@ -30,6 +30,7 @@ _PUBLIC_NAMES: Final[Mapping[str, str]] = {
     "_imp": "importlib",
     "_posixsubprocess": "subprocess",
     "_thread": "threading",
+    "_blake2": "hashlib",
 }
 
 
