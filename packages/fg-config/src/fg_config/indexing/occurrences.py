@@ -14,7 +14,7 @@ from fg_config.lint.rules_graph import walk
 from fg_config.lint.rules_yaml import anchors_of
 from fg_config.lint.syntax import syntax_of
 from fg_config.nodes import Call, Span
-from fg_config.parsing.loader import span_of
+from fg_config.parsing.places import span_of
 from fg_config.rendering.facts import TemplateFacts
 from fg_config.rendering.source import TemplateSource
 from fg_config.tagged import container_tag

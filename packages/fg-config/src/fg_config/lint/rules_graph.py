@@ -11,7 +11,7 @@ from fg_config.lint.context import ConfigContext
 from fg_config.lint.findings import Finding
 from fg_config.lint.rules_yaml import nodes_of
 from fg_config.nodes import MISSING, Call, Span, Value, Var
-from fg_config.parsing.loader import span_of
+from fg_config.parsing.places import span_of
 from fg_config.tagged import container_tag
 
 _GIVEN: frozenset[str] = frozenset({"pp_config"})  # what every build of a project gives

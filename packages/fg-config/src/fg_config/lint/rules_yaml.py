@@ -14,7 +14,8 @@ from fg_config.lint.context import ConfigContext
 from fg_config.lint.findings import Finding
 from fg_config.lint.slips import is_slip
 from fg_config.nodes import Span
-from fg_config.parsing.loader import MERGE_TAG, span_of
+from fg_config.parsing.loader import MERGE_TAG
+from fg_config.parsing.places import span_of
 
 _EXPONENT: Final = re.compile(r"([-+]?)(\d[\d_]*)?(?:\.(\d*))?[eE]([-+]?\d+)")
 _INFINITY: Final = re.compile(r"([-+]?)inf", re.IGNORECASE)

@@ -6,7 +6,6 @@ The C parser composes nodes with their marks; what they mean (tags, merges, repe
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -14,9 +13,8 @@ import yaml
 from yaml.constructor import SafeConstructor
 
 from fg_config.errors import YamlError
-from fg_config.nodes import Span
 from fg_config.parsing.nesting import too_deep
-from fg_config.rendering.sourcemap import RenderedText
+from fg_config.parsing.places import line_around, span_at, yaml_error
 
 _TAG: Final = "tag:yaml.org,2002:"
 _constructor = SafeConstructor()
@@ -37,32 +35,7 @@ _HELP: Final = {
     f"{_TAG}set": "use a list, or build one with !call:set",
     MERGE_TAG: "'<<' is only meaningful as a key; put it in quotes",
 }
-RUN_ON_TAG: Final = re.compile(r"(?:&\S+\s+)?(?P<tag>!\w[^\s,\[\]{}]*)(?P<next>[,\[\]{}])")
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-def span_of(node: yaml.Node, text: str) -> Span:
-    """The place of a YAML node in the templates that `text` was rendered from."""
-    return span_at(node.start_mark, text)
-
-
-def span_at(mark: Any, text: str) -> Span:
-    """The place of a mark of the YAML parser in the templates that `text` was rendered from."""
-    if isinstance(text, RenderedText):
-        return text.span(mark.index)
-    return Span(file="<text>", line=mark.line + 1, column=mark.column + 1)
-
-
-def line_around(offset: int, text: str) -> str:
-    """The line of `text` that holds `offset`."""
-    end = text.find("\n", offset)
-    return text[text.rfind("\n", 0, offset) + 1 : len(text) if end < 0 else end]
-
-
-def yaml_error(message: str, node: yaml.Node, text: str, *, code: str = "FG0301", help: str | None = None) -> YamlError:
-    """A `YamlError` at the place of `node`."""
-    snippet = line_around(node.start_mark.index, text)
-    return YamlError(message, code=code, span=span_of(node, text), snippet=snippet, help=help)
 
 
 def compose(text: str) -> yaml.Node | None:
@@ -88,24 +61,6 @@ def _check_nesting(plain: str, text: str) -> None:
         help = "give the inner parts anchors of their own"
         span, snippet = span_at(mark, text), line_around(mark.index, text)[:80]
         raise YamlError("YAML: lists and mappings nest too deeply", span=span, snippet=snippet, help=help)
-
-
-def run_on_tag(node: yaml.Node, text: str) -> re.Match[str] | None:
-    """The tag of `node` when a comma or bracket follows it without a blank.
-
-    The C parser ends such a tag before a comma, the one in Python makes the comma a part of it: `[!call:dict, 3]` is a
-    list of two for one and a call of `dict,` for the other.
-    """
-    return RUN_ON_TAG.match(text, node.start_mark.index)
-
-
-def run_on_tag_error(tag: re.Match[str], text: str) -> YamlError:
-    """The same error whichever parser reads the text."""
-    start = tag.start("tag")
-    mark = yaml.Mark("", start, text.count("\n", 0, start), start - text.rfind("\n", 0, start) - 1, None, 0)
-    message = f"YAML syntax: the tag {tag['tag']} runs into {tag['next']!r}"
-    help = f"a tag ends at a blank: write `{tag['tag']} []`, with a blank before a bracket, brace or comma"
-    return YamlError(message, span=span_at(mark, text), snippet=line_around(start, text), help=help)
 
 
 def scalar(node: yaml.ScalarNode, text: str) -> bool | int | float | str | None:

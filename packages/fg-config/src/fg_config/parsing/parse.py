@@ -17,17 +17,9 @@ from fg_config.graph import Graph
 from fg_config.hints import nearest
 from fg_config.nodes import MISSING, Call, CallKind, Layer, Span, Value, Var
 from fg_config.parsing.arguments import split_arguments
-from fg_config.parsing.loader import (
-    MAP_TAG,
-    MERGE_TAG,
-    SEQUENCE_TAG,
-    compose,
-    run_on_tag,
-    run_on_tag_error,
-    scalar,
-    span_of,
-    yaml_error,
-)
+from fg_config.parsing.loader import MAP_TAG, MERGE_TAG, SEQUENCE_TAG, compose, scalar
+from fg_config.parsing.places import span_of, yaml_error
+from fg_config.parsing.run_on_tags import run_on_tag, run_on_tag_error
 
 _Pair: TypeAlias = tuple[yaml.Node, yaml.Node]
 _Merged: TypeAlias = tuple[yaml.Node, yaml.Node, Span]

@@ -13,7 +13,8 @@ import yaml
 
 from fg_config.errors import YamlError
 from fg_config.hints import nearest
-from fg_config.parsing.loader import RUN_ON_TAG, line_around, run_on_tag_error, span_at
+from fg_config.parsing.places import line_around, span_at
+from fg_config.parsing.run_on_tags import RUN_ON_TAG, run_on_tag_error
 from fg_config.rendering.sourcemap import RenderedText
 
 _ANCHOR: Final = re.compile(r"(?:^|[\s\[{,])&([^\s\[\]{},]+)")
