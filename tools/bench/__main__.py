@@ -9,6 +9,7 @@ from importlib import import_module
 from tools.bench.measure import write_record
 
 BENCHMARKS = {
+    "config": "what reading a config costs, beside Hydra",
     "start": "how long the command line takes to start",
     "training": "tokens per second of three training loops",
 }

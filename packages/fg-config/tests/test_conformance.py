@@ -1,5 +1,9 @@
 """The rules of the language that only show in the rendered whole: one row, one rule."""
 
+import time
+from datetime import UTC, datetime
+from importlib import metadata
+
 import pytest
 
 from fg_config import ConfigEnvironment, TemplateError
@@ -161,5 +165,82 @@ site_config_dir hostname uname versions
 """
 
 
+@pytest.fixture
+def utc(monkeypatch):
+    """The local clock shows UTC."""
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
+
+
 def test_names_of_the_language():
     assert set(template_globals()) == set(NAMES.split())
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        ("isotime()", "2024-05-06T07:08:09"),
+        ("utcisotime()", "2024-05-06T07:08:09"),
+        ("filetime()", "2024-05-06T07-08-09"),
+        ("utcfiletime()", "2024-05-06T07-08-09"),
+        ("now()", "2024-05-06 07:08:09.000123"),
+        ("utcnow()", "2024-05-06 07:08:09.000123"),
+        ("joinpath('/a', 'b', 'c')", "/a/b/c"),
+        ("normpath('/a/./b/../c')", "/a/c"),
+        ("abspath('/a/../b')", "/b"),
+        ("relpath('/a/b', '/a/c')", "../b"),
+        ("dirname('/a/b.c')", "/a"),
+        ("basename('/a/b.c')", "b.c"),
+        ("splitext('/a/b.c')[1]", ".c"),
+        ("repr('a')", "'a'"),
+        ("modname_from_path('/a/b.c.py')", "b.c"),
+        ("user_home_dir()", "HOME"),
+        ("getcwd()", "HERE"),
+        ("forgather_config_dir()", "HOME/config"),
+        ("user_data_dir('app')", "HOME/data/app"),
+        ("user_cache_dir('app')", "HOME/cache/app"),
+        ("user_config_dir('app')", "HOME/.config/app"),
+        ("site_config_dir('app').endswith('/app')", "True"),
+        ("site_data_dir('app').endswith('/app')", "True"),
+        ("hostname == uname.node", "True"),
+        ("versions | join(' ')", "python torch transformers accelerate"),
+        ("versions['torch'] is defined", "True"),
+    ],
+)
+def test_values_of_the_names(expression, text, tmp_path, monkeypatch, utc):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    places = {"XDG_DATA_HOME": "data", "XDG_CACHE_HOME": "cache", "XDG_CONFIG_HOME": ".config", "HOME": "."}
+    for name, place in {**places, "FORGATHER_CONFIG_DIR": "config"}.items():
+        monkeypatch.setenv(name, str(tmp_path / place))
+    environment = ConfigEnvironment(now=datetime(2024, 5, 6, 7, 8, 9, 123, tzinfo=UTC))
+    expected = text.replace("HOME", str(tmp_path)).replace("HERE", str(tmp_path / "here"))
+    assert environment.preprocess_from_string(f"{{{{ {expression} }}}}") == expected
+
+
+def test_a_library_that_is_missing_has_the_version_not_installed(monkeypatch):
+    def missing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    assert ConfigEnvironment().preprocess_from_string("{{ versions.accelerate }}") == "not installed"
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("a: {{ learning_rte }}\nb: {{ learning_rate | default(1) }}", "did you mean 'learning_rate'?"),
+        ("-- set layers = 4\na: {{ layrs }}", "did you mean 'layers'?"),
+        ("a: {{ widht }}", "did you mean 'width'?"),
+        ("a: {{ isotme() }}", "did you mean 'isotime' or 'utcisotime'?"),
+        ("-- set ns = namespace(lr=1)\na: {{ ns.rl }}", "did you mean 'ns.lr'?"),
+        ("a: {{ nothing_like_it }}", "give it a value (a dynamic argument, or `-- set`), or use `| default(...)`"),
+    ],
+)
+def test_an_undefined_name_is_compared_with_what_there_is(text, hint):
+    with pytest.raises(TemplateError) as caught:
+        ConfigEnvironment().preprocess_from_string(text, width=3)
+    assert (caught.value.code, caught.value.help) == ("FG0203", hint)

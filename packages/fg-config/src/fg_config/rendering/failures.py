@@ -158,9 +158,12 @@ def _holder(line: str, name: str) -> str:
 
 
 def _visible_names(render: Render) -> dict[str, None]:
+    """What a name may have been meant to be: given, set, or given a default somewhere, as dynamic arguments are."""
     names = dict.fromkeys(render.variables)
-    for template in render.loaded.values():
-        names |= dict.fromkeys(re.findall(r"\bset\s+(\w+)\s*=", template.source.text))
+    for facts in (template.facts for template in render.loaded.values()):
+        defaults = (default for fact in (*facts.expressions, *facts.sets) for default in fact.defaults)
+        known = [*(fact.target for fact in facts.sets), *(default.name for default in defaults)]
+        names |= {name: None for name in known if "." not in name}
     return names
 
 

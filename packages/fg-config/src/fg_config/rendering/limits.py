@@ -26,8 +26,8 @@ _MAX_BITS: Final = 100_000
 COUNTED_FILTER: Final = "_counted"
 JOINED_FILTER: Final = "_joined"
 _SIZED: Final = (str, bytes, list, tuple)
-_WIDE_FIELD: Final = re.compile(r"%(\(\w+\))?[-+ #0]*(\d{6}|\d*\.\d{6})|\{[^{}]*:[^{}]*\d{6}")
-_OPEN_FIELD: Final = re.compile(r"%(\(\w+\))?[-+ #0]*(\d*\.)?\*|\{[^{}]*:[^{}]*\{")
+_WIDE_FIELD: Final = r"%(\(\w+\))?[-+ #0]*(\d{6}|\d*\.\d{6})|\{[^{}]*:[^{}]*\d{6}"
+_OPEN_FIELD: Final = r"%(\(\w+\))?[-+ #0]*(\d*\.)?\*|\{[^{}]*:[^{}]*\{"
 _WIDENING: Final = ("center", "indent", "wordwrap", "batch", "slice", "tojson", "truncate", "format", "replace")
 
 
@@ -146,8 +146,8 @@ def check_call(name: str, *values: Any) -> None:
 def _check_format(texts: list[Any], numbers: list[int]) -> None:
     """The width of a field is written in the format, or is one of the arguments."""
     formats = [text for text in texts if isinstance(text, str)]
-    wide = any(_WIDE_FIELD.search(text) for text in formats)
-    if wide or (any(_OPEN_FIELD.search(text) for text in formats) and max(numbers, default=0) > MAX_WIDTH):
+    wide = any(re.search(_WIDE_FIELD, text) for text in formats)
+    if wide or (any(re.search(_OPEN_FIELD, text) for text in formats) and max(numbers, default=0) > MAX_WIDTH):
         raise LimitError(f"a field of a format is wider than {MAX_WIDTH:,}")
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from fg_config.nodes import Span
 from fg_config.rendering.marks import Mark, read_marks, unmarked
@@ -15,8 +14,7 @@ Sites: TypeAlias = tuple[tuple[int, int], ...]
 _NOWHERE: Final[Sites] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SourceMap:
+class SourceMap(NamedTuple):
     """Offsets in a rendered text → spans. `describe(template, line, column, sites)` makes the span.
 
     `columns` are those of literal text; 0 where an expression made the text. Both they and `sites` may be left out.
