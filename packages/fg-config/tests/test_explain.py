@@ -138,6 +138,43 @@ def test_a_block_that_a_child_replaced_shows_what_was_never_rendered(folder):
     assert [each[0] for each in origins(folder, "optimizer.betas.first", "child.yaml")] == ["literal", "replaced block"]
 
 
+MANY_WRITES = """\
+-- extends 'base.yaml'
+[globals]
+    == super()
+[tail]
+    == super()
+mixed: !call:dict
+    <<: *shared
+    depth: 5
+twice: { seed: 1, seed: 2 }
+late: !var { name: width, default: {{ width | default(7) }} }
+given: {{ 1 if flag is defined else 2 }}
+"""
+
+
+@pytest.mark.parametrize("path", ["mixed.depth", "twice.seed"])
+def test_a_block_that_calls_super_for_something_else_only_redeclares(folder, path):
+    (folder / "templates" / "configs" / "many.yaml").write_text(MANY_WRITES)
+    assert origins(folder, path, "many.yaml")[0][0] == "redeclared"
+
+
+def test_the_default_of_a_variable_has_origins_like_any_value(folder):
+    (folder / "templates" / "configs" / "many.yaml").write_text(MANY_WRITES)
+    (line,) = lines_of(MANY_WRITES, "late:")
+    assert origins(folder, "late.default", "many.yaml", width=9) == [
+        ("template variable", "templates/configs/many.yaml", line, "9")
+    ]
+    (entry,) = explain(Project("many.yaml", folder), "late").entries
+    assert (entry.name, entry.kind, entry.site.line) == ("default", "default()", line)
+
+
+def test_a_name_that_only_the_rendering_template_can_know_says_so(folder):
+    (folder / "templates" / "configs" / "many.yaml").write_text(MANY_WRITES)
+    text = explanation_text(explain(Project("many.yaml", folder), "given"))
+    assert text.endswith("flag  known only while rendering (a loop variable, macro or import), or undefined")
+
+
 def test_a_merge_names_the_line_that_merged(folder):
     (found,) = explain(Project("main.yaml", folder), "merged.depth").origins
     assert (found.kind, found.site.line) == ("merge", lines_of(BASE, "shared:")[0])

@@ -318,14 +318,21 @@ class _Parser:
             return self._make_var(node, node.value, MISSING, span)
         content = self._content(node)
         if isinstance(content, list) and 1 <= len(content) <= 2:
-            return self._make_var(node, content[0], content[1] if len(content) == 2 else MISSING, span)
+            var = self._make_var(node, content[0], content[1] if len(content) == 2 else MISSING, span)
+            return self._placed(var, content, 1)
         if isinstance(content, dict) and "name" in content and content.keys() <= {"name", "default"}:
-            return self._make_var(node, content["name"], content.get("default", MISSING), span)
+            var = self._make_var(node, content["name"], content.get("default", MISSING), span)
+            return self._placed(var, content, "default")
         help = "write `!var name` or `!var { name: n, default: d }`"
         if isinstance(content, dict) and (unknown := [str(key) for key in content if key not in ("name", "default")]):
             help = nearest(unknown[0], ("name", "default")) or help
             raise self.error(f"a variable has no {unknown[0]!r}", node, "FG0308", help)
         raise self.error("a variable needs a name", node, "FG0308", help)
+
+    def _placed(self, var: Var, content: list[Value] | dict[Any, Value], key: Any) -> Var:
+        self.copy_place(content, key, var, "default")
+        self.forget(content)
+        return var
 
     def _make_var(self, node: yaml.Node, name: object, default: Any, span: Span) -> Var:
         if not isinstance(name, str) or not name:

@@ -12,7 +12,7 @@ from fg_config.graph import Graph, entries
 from fg_config.nodes import Call, Layer, Span, Value, Var
 from fg_config.provenance.explanation import Entry, Explanation, Feed, Kind, Origin
 from fg_config.provenance.regions import expressions_behind
-from fg_config.provenance.replaced import replaced_lines
+from fg_config.provenance.replaced import ancestors, replaced_lines
 from fg_config.provenance.shown import shown_value
 from fg_config.provenance.sites import Sites
 from fg_config.provenance.variables import Given, Variables
@@ -78,7 +78,7 @@ class _Explainer:
         site = self.sites.at(layer.span)
         merged_at = self.sites.at(layer.merged_at) if layer.merged_at else None
         feeds = self._feeds(layer, key)
-        kind = self._kind(layer, key, feeds, has_older=bool(older))
+        kind = self._kind(layer, key, feeds, older)
         return Origin(kind=kind, site=site, value=shown_value(layer.value), merged_at=merged_at, feeds=feeds)
 
     def _feeds(self, layer: Layer, key: Any) -> tuple[Feed, ...]:
@@ -91,7 +91,7 @@ class _Explainer:
         is_scalar = not isinstance(layer.value, (Call, Var, dict, list, tuple))
         return expressions_behind(template, layer.span, key, is_scalar=is_scalar)
 
-    def _kind(self, layer: Layer, key: Any, feeds: tuple[Feed, ...], *, has_older: bool) -> Kind:
+    def _kind(self, layer: Layer, key: Any, feeds: tuple[Feed, ...], older: tuple[Layer, ...]) -> Kind:
         if layer.how != "explicit":
             return layer.how
         sources = set(_sources(feeds))
@@ -101,10 +101,17 @@ class _Explainer:
         template = self._template(layer.span)
         if template is not None and self._expressions(template, layer, key):
             return "expression"
-        if not has_older:
+        if not older:
             return "literal" if self.render else "written"
-        block = template.facts.block_at(layer.span.line - template.source.first_line + 1) if template else None
-        return "super() then redeclared" if block and block.calls_super else "redeclared"
+        return "super() then redeclared" if self._came_by_super(older[0], layer) else "redeclared"
+
+    def _came_by_super(self, older: Layer, layer: Layer) -> bool:
+        """Whether `older` is what the `super()` of the block around `layer` said: text of a parent, in its place."""
+        template, written = self._template(layer.span), self._template(older.span)
+        if self.render is None or template is None or older.how != "explicit":
+            return False
+        block = template.facts.block_at(layer.span.line - template.source.first_line + 1)
+        return block is not None and block.calls_super and written in ancestors(self.render, template)
 
     def _template(self, span: Span) -> CompiledTemplate | None:
         return self.render.template_at(span) if self.render else None
@@ -126,7 +133,7 @@ class _Explainer:
             layers = self.graph.origins([*steps, key])
             name = names[key] if key in range(len(names)) else key
             if layers:
-                kind = self._kind(layers[0], key, self._feeds(layers[0], key), has_older=len(layers) > 1)
+                kind = self._kind(layers[0], key, self._feeds(layers[0], key), layers[1:])
                 yield Entry(name=str(name), value=shown_value(item), kind=kind, site=self.sites.at(layers[0].span))
             else:
                 yield Entry(name=str(name), value=shown_value(item))

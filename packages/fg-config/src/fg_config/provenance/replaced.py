@@ -26,16 +26,21 @@ def replaced_lines(render: Render, span: Span, key: Any) -> Iterator[tuple[Compi
     if wanted is None or wanted[-1] != str(key):
         return
     reached = _keeps_parent(template, block.name)
-    seen = {template.number}
-    while (parent := render.parent_of(template)) is not None and parent.number not in seen:
-        seen.add(parent.number)
-        template = parent
-        same = next((each for each in template.facts.blocks if each.name == block.name), None)
+    for parent in ancestors(render, template):
+        same = next((each for each in parent.facts.blocks if each.name == block.name), None)
         if same is None:
             continue
         if not reached:
-            yield from ((template, line) for line, keys in _keyed_lines(template, same) if keys == wanted)
-        reached = reached and _keeps_parent(template, block.name)
+            yield from ((parent, line) for line, keys in _keyed_lines(parent, same) if keys == wanted)
+        reached = reached and _keeps_parent(parent, block.name)
+
+
+def ancestors(render: Render, template: CompiledTemplate) -> list[CompiledTemplate]:
+    """The templates that `template` extends, nearest first."""
+    found = [template]
+    while (parent := render.parent_of(found[-1])) is not None and parent not in found:
+        found.append(parent)
+    return found[1:]
 
 
 def _block(template: CompiledTemplate, line: int) -> BlockFact | None:

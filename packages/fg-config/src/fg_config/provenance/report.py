@@ -72,7 +72,7 @@ def _source(feed: Feed) -> str:
         case "not given":
             return f"not given ({feed.given})"
         case "local":
-            return "a loop variable, macro or import"
+            return "known only while rendering (a loop variable, macro or import), or undefined"
         case "environment":
             return f"from {feed.given}"
     fallback = f"; default {feed.default}" if feed.default is not None else ""

@@ -160,7 +160,7 @@ class Variables:
         environment = TemplateEnvironment(jinja2.DictLoader({}), lambda template, parent: None)
         try:
             value = environment.compile_expression(found[2], undefined_to_none=False)(**self._known)
-            return None if isinstance(value, jinja2.Undefined) else _text(value)
+            return None if isinstance(value, (jinja2.Undefined, Namespace)) else _text(value)
         except _EXPRESSION_ERRORS:  # it reads a name that only the rendering template has
             return None
 
