@@ -54,7 +54,7 @@ def _clean_captured(block: nodes.Node) -> None:
             block.filter = _cleaned_first(block.filter, block.lineno)
         case nodes.FilterBlock() if not set(_names(block.filter)) <= _SEE_THROUGH:
             block.filter = _cleaned_first(block.filter, block.lineno)
-        case nodes.Macro() | nodes.CallBlock() if any(block.find_all((nodes.Include, nodes.Block))):
+        case nodes.Macro() | nodes.CallBlock() if any(map(_is_marked, block.find_all(nodes.Node))):
             block.body = [nodes.FilterBlock(block.body, _cleaned_first(None, block.lineno), lineno=block.lineno)]
 
 
@@ -107,6 +107,11 @@ def _passes_on(node: nodes.Node, field: str, written: bool) -> bool:
         case nodes.CondExpr():
             return written and field != "test"
     return False
+
+
+def _is_marked(node: nodes.Node) -> bool:
+    """Whether `node` puts text of elsewhere, with its marks, into the text around it."""
+    return isinstance(node, (nodes.Include, nodes.Block)) or _is_block_text(node)
 
 
 def _is_block_text(node: nodes.Node) -> bool:
