@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 
 from fg_config.building.local_modules import is_below, local_file
 from fg_config.building.origins import base_names, is_named, names_of
-from fg_config.building.rules import deciding_rule, default_rules, public_name, read_rules, rules
+from fg_config.building.rules import deciding_rule, default_rules, public_name, read_rules, rule_name, rules
 from fg_config.errors import PolicyError
 from fg_config.nodes import Span
 from fg_config.paths import config_dir
@@ -131,7 +131,7 @@ class ImportPolicy:
         """
         for verdict in (self.judge(spec, directory), *map(self.judge_file, searchpath)):
             if not verdict.allowed:
-                raise self._refusal(spec, verdict, span, module=spec.rpartition(":")[0] or f"builtins.{spec}")
+                raise self._refusal(spec, verdict, span, _dotted(spec))
 
     def check_object(self, spec: str, found: object, span: Span | None = None) -> None:
         """Refuse by what the spec turned out to be. Raises `PolicyError`.
@@ -150,7 +150,7 @@ class ImportPolicy:
             return
         if isinstance(value, ModuleType):
             reason = f"it returned the module {value.__name__!r}"
-            raise self._refusal(spec, Verdict(word="denied", reason=reason), span, module=value.__name__)
+            raise self._refusal(spec, Verdict(word="denied", reason=reason), span, value.__name__)
         for name in names_of(value):
             if self.judge_name(name).word == "denied":
                 self._check_name(spec, name, span)
@@ -178,21 +178,25 @@ class ImportPolicy:
     def _check_name(self, spec: str, name: str, span: Span | None) -> None:
         verdict = Verdict(word="allowed", reason="trusted") if self.trusted else self.judge_name(name)
         if not verdict.allowed:
-            raise self._refusal(spec, verdict, span, module=public_name(name))
+            raise self._refusal(spec, verdict, span, public_name(name))
 
-    def _refusal(self, spec: str, verdict: Verdict, span: Span | None, module: str | None = None) -> PolicyError:
-        named = "" if module is None or module in (spec, spec.replace(":", ".")) else f" is {module}, which"
-        message = f"{spec!r}{named or ' is something that'} the import policy does not let a config use"
-        return PolicyError(
-            f"{message}: {verdict.reason}", code=verdict.code, span=span, help=self._way_out(verdict, module)
-        )
+    def _refusal(self, spec: str, verdict: Verdict, span: Span | None, name: str | None = None) -> PolicyError:
+        """`name` is what the spec turned out to be, where that is a name one can allow."""
+        really = "" if name is None or name == _dotted(spec) else f", which is {name}"
+        message = f"the import policy does not let a config use {spec!r}{really}: {verdict.reason}"
+        return PolicyError(message, code=verdict.code, span=span, help=self._way_out(verdict, name))
 
-    def _way_out(self, verdict: Verdict, module: str | None) -> str:
+    def _way_out(self, verdict: Verdict, name: str | None) -> str:
         trust = f"`forgather trust {self.roots[-1] if self.roots else 'DIR'}`, once, if you trust all of the project"
-        if module is None or verdict.code in ("FG0452", "FG0453"):
+        if name is None or verdict.code in ("FG0452", "FG0453"):
             return trust
-        name = module.partition(".")[0] if verdict.word == "unknown" else module
-        return f"--allow {name} for one command, `allow: [{name}]` in {config_dir() / POLICY_FILE}, or {trust}"
+        allowed = name.partition(".")[0] if verdict.word == "unknown" else name
+        return f"--allow {allowed} for one command, `allow: [{allowed}]` in {config_dir() / POLICY_FILE}, or {trust}"
+
+
+def _dotted(spec: str) -> str:
+    """The public name that a spec writes."""
+    return rule_name(spec) if ":" in spec else f"builtins.{spec}"
 
 
 def _is_file_module(name: str) -> bool:

@@ -40,7 +40,8 @@ from fg_config.nodes import Call, Value, Var
 from fg_config.tagged import tagged_content
 
 _METHODS: Final = ("items", "keys", "values")
-_RESERVED: Final = ("self", "cls", "args", "kwargs", "resolve", "ImportPolicy")  # what the text around the code may use itself
+# What the text around the code may use itself.
+_RESERVED: Final = ("self", "cls", "args", "kwargs", "resolve", "ImportPolicy")
 _NUMBERS: Final = (bool, int, float)
 
 
