@@ -17,7 +17,7 @@ dynamic_args: !dlist
     mode: {names: ["--mode"], choices: ["up", "down"]}
     table: {names: ["--table"], type: "path"}
 numbers: &numbers !call:range [ 1, 10 ]
-main: !call:dict { numbers: *numbers, nested: { inner: 1, other: 2 } }
+main: !call:dict { numbers: *numbers, nested: { inner: 1, other: 2, a.b: 3 }, steps: !dlist { first: 1, second: 2 } }
 """
 
 
@@ -93,7 +93,9 @@ def test_actions_and_their_flags(project):
 
 def test_paths_of_the_graph_grow_step_by_step(project):
     assert offered("explain", "main.n") == ["main.numbers", "main.nested"]
-    assert offered("explain", "main.nested.") == ["main.nested.inner", "main.nested.other"]
+    assert offered("explain", "main.nested.") == ["main.nested.inner", "main.nested.other", 'main.nested."a.b"']
+    assert offered("explain", "main.steps.") == ["main.steps.first", "main.steps.second"]
+    assert offered("graph", "--set", "~main.st") == ["~main.steps"]
     assert offered("graph", "--set", "main.nested.i") == ["main.nested.inner"]
     assert offered("explain", "nowhere.") == []
 

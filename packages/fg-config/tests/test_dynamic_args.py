@@ -56,6 +56,12 @@ def test_declarations():
     assert arguments[1].span.line == 7
 
 
+def test_aliases_of_aliases_are_read_once_each():
+    levels = "".join(f", &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 60))
+    [argument] = parse(f"dynamic_args:\n    - {{names: --x, choices: [&a0 [1]{levels}]}}\n")
+    assert argument.choices[:3] == ([1], [[1], [1]], [[[1], [1]], [[1], [1]]])
+
+
 def test_what_is_not_given_stays_undefined():
     assert command_line([]) == {}
     assert command_line(["--no-cache", "-L", "1e-3"]) == {"no_cache": True, "learning_rate": 0.001}

@@ -11,7 +11,7 @@ from fg_config.errors import GraphError, UnknownTargetError
 from fg_config.hints import nearest
 from fg_config.nodes import Call, Layer, Missing, Span, Value, Var
 from fg_config.steps import path_text, steps_of
-from fg_config.tagged import tagged_content
+from fg_config.tagged import untagged
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,8 +76,7 @@ class Graph:
 
         Raises `GraphError`.
         """
-        content = tagged_content(value)
-        holder = value if content is None else content
+        holder = untagged(value)
         inside = entries(holder)
         item_keys = self.item_keys.get(id(holder), ())
         by_key = item_keys.index(step) if step in item_keys else None
@@ -93,6 +92,12 @@ class Graph:
         if deleted is not None:
             return f"`~` deletes it at {deleted[-1].span}"
         return nearest(str(step), map(str, self.item_keys.get(id(holder), ()) or inside), "names")
+
+    def entries(self, value: Value) -> dict[Any, Value]:
+        """What `value` holds, by the steps that lead there: items of a `!dlist` by the keys they were written with."""
+        holder = untagged(value)
+        inside, keys = entries(holder), self.item_keys.get(id(holder))
+        return inside if keys is None else dict(zip(keys, inside.values(), strict=True))
 
     def to_json(self) -> Any:
         """The graph as JSON values: containers and nodes are numbered in pre-order, a second visit is a reference."""

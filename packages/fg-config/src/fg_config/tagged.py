@@ -29,15 +29,36 @@ def tagged_content(value: object) -> list[Any] | tuple[Any, ...] | dict[Any, Any
     return None
 
 
+def untagged(value: Any) -> Any:
+    """What a tagged container holds, any other value itself."""
+    content = tagged_content(value)
+    return value if content is None else content
+
+
+def plain_data(value: Value) -> Any:
+    """A value that `is_plain` without its tags, in new containers; tuples become lists, and what is shared stays so."""
+    known: dict[int, Any] = {}  # aliases of aliases may stand for more values than fit into memory
+
+    def plain(current: Value) -> Any:
+        inner = untagged(current)
+        if not isinstance(inner, (dict, list, tuple)):
+            return inner
+        if id(inner) not in known:
+            items = {key: plain(item) for key, item in inner.items()} if isinstance(inner, dict) else map(plain, inner)
+            known[id(inner)] = items if isinstance(items, dict) else list(items)
+        return known[id(inner)]
+
+    return plain(value)
+
+
 def is_plain(value: Value) -> bool:
     """Whether `value` can be had without calling anything that a config names."""
     todo, seen = [value], set()
     while todo:
         current = todo.pop()
-        content = tagged_content(current)
-        if isinstance(current, Var) or (isinstance(current, Call) and content is None):
+        inner = untagged(current)
+        if isinstance(inner, (Call, Var)):
             return False
-        inner = current if content is None else content
         if isinstance(inner, (list, tuple, dict)) and id(inner) not in seen:
             seen.add(id(inner))
             todo += inner.values() if isinstance(inner, dict) else inner

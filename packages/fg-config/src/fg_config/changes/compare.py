@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from fg_config.changes.align import Names, aligned
-from fg_config.changes.digest import Digests, body, head, same_key
+from fg_config.changes.digest import Digests, head, same_key
 from fg_config.changes.structure import is_holder
 from fg_config.graph import Graph, entries
 from fg_config.nodes import Call, Span, Value, Var
 from fg_config.steps import path_text
+from fg_config.tagged import untagged
 
 Kind = Literal["changed", "spec", "added", "removed", "moved"]
 
@@ -121,7 +122,7 @@ class _Comparison:
 
     def _compare(self, old: Place, new: Place) -> None:
         differs = head(old.value) != head(new.value)
-        ours, theirs = body(old.value), body(new.value)
+        ours, theirs = untagged(old.value), untagged(new.value)
         if not is_holder(ours) or type(ours) is not type(theirs):
             if differs or type(ours) is not type(theirs):
                 self._changes.append(Change(kind="changed", old=old, new=new))
@@ -144,7 +145,7 @@ class _Comparison:
     def _partners(self, old: Place, new: Place) -> Iterator[tuple[Place | None, Place | None]]:
         """The entries of two values of one type, by key or, in lists, by what they say."""
         ours, theirs = self._entries(0, old), self._entries(1, new)
-        if isinstance(body(old.value), (list, tuple)):
+        if isinstance(untagged(old.value), (list, tuple)):
             yield from self._items(old, new, list(ours.values()), list(theirs.values()))
             return
         # By name, so that the result does not depend on the order the entries were written in.
@@ -161,14 +162,14 @@ class _Comparison:
             yield None if i is None else ours[i], None if j is None else theirs[j]
 
     def _item_keys(self, side: int, owner: Place) -> Sequence[Any]:
-        return self._graphs[side].item_keys.get(id(body(owner.value)), ())
+        return self._graphs[side].item_keys.get(id(untagged(owner.value)), ())
 
     def _names(self) -> Names:
         digest_old, digest_new = self._digests
         return (lambda place: digest_old(place.value)), (lambda place: digest_new(place.value))
 
     def _entries(self, side: int, owner: Place) -> dict[tuple[str, str], Place]:
-        holder = body(owner.value)
+        holder = untagged(owner.value)
         spans, item_keys = self._graphs[side].spans, self._item_keys(side, owner)
         return {
             same_key(key): Place(
@@ -185,7 +186,7 @@ class _Comparison:
         for change in sorted((each for each in self._changes if each.kind == kind), key=lambda each: each.path):
             place = change.new or change.old
             assert place is not None  # a change has at least one place
-            if is_holder(place.value) and entries(body(place.value)):
+            if is_holder(place.value) and entries(untagged(place.value)):
                 result.setdefault(self._digests[side](place.value), []).append(change)
         return result
 

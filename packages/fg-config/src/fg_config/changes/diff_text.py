@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from fg_config.changes.compare import Change, GraphDiff, Place, SharingChange
-from fg_config.changes.digest import body, head
+from fg_config.changes.digest import head
 from fg_config.changes.structure import is_holder
 from fg_config.graph import Graph, entries
 from fg_config.nodes import Span, Value
+from fg_config.tagged import untagged
 
 _SIGN: Final = {"changed": "~", "spec": "!", "added": "+", "removed": "-", "moved": ">"}
 _COLOUR: Final = {"changed": "33", "spec": "35", "added": "32", "removed": "31", "moved": "36", "sharing": "34"}
@@ -28,7 +29,7 @@ def shown(value: Value, width: int = _WIDTH) -> str:
 def _flow(value: Value, depth: int) -> str:
     if not is_holder(value):
         return json.dumps(value, ensure_ascii=False) if not isinstance(value, float) else repr(value)
-    content = body(value)
+    content = untagged(value)
     tag = head(value) + " " if head(value).startswith("!") else ""
     inside = entries(content)
     if not depth and inside:

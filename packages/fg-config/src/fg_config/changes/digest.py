@@ -9,7 +9,7 @@ from typing import Any
 from fg_config.changes.structure import is_holder
 from fg_config.graph import entries
 from fg_config.nodes import Call, Value, Var
-from fg_config.tagged import container_tag, tagged_content
+from fg_config.tagged import container_tag, untagged
 
 
 def head(value: Value) -> str:
@@ -24,12 +24,6 @@ def head(value: Value) -> str:
         case dict() | list() | tuple():
             return type(value).__name__
     return f"{type(value).__name__} {value!r}"
-
-
-def body(value: Value) -> Value:
-    """What a tagged container holds, any other value itself."""
-    content = tagged_content(value)
-    return value if content is None else content
 
 
 def same_key(key: object) -> tuple[str, str]:
@@ -51,7 +45,7 @@ class Digests:
         return self._known[id(value)]
 
     def _digest(self, value: Value) -> str:
-        content = body(value)
+        content = untagged(value)
         inside: Iterable[tuple[Any, Value]] = entries(content).items()
         parts = [f"{same_key(key)} {self(item)}" for key, item in inside]
         text = "\0".join([head(value), type(content).__name__, *sorted(parts)])

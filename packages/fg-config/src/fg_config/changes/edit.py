@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from fg_config.changes.structure import is_holder, positions, reachable, with_entries
 from fg_config.graph import Graph, entries
 from fg_config.nodes import Layer, Missing, Span, Value
-from fg_config.tagged import tagged_content
+from fg_config.tagged import untagged
 
 _T = TypeVar("_T")
 _Place = tuple[int, Any]
@@ -39,13 +39,12 @@ class Edit:
 def edited(graph: Graph, edit: Edit) -> Graph:
     """`graph` with one entry changed. Raises `GraphError` when `edit.steps` lead nowhere."""
     owner = graph.at(edit.steps)
-    content = tagged_content(owner)
-    holder = owner if content is None else content
+    holder = untagged(owner)
     new = {key: value for key, value in entries(holder).items() if key != edit.key}
     if not isinstance(edit.value, Missing):
         new = {**entries(holder), edit.key: edit.value}
     changed = with_entries(holder, new)
-    rebuild = _Rebuild({id(owner): changed if content is None else with_entries(owner, {0: changed})})
+    rebuild = _Rebuild({id(owner): changed if holder is owner else with_entries(owner, {0: changed})})
     root = rebuild(graph.root)
     moved = _Moved(holder, changed, positions(holder, new), rebuild.new, rebuild.identities(graph))
     return _with_tables(graph, root, edit, moved)

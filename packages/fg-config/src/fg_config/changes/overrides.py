@@ -22,7 +22,7 @@ from fg_config.graph import Graph, entries
 from fg_config.hints import nearest
 from fg_config.nodes import MISSING, Call, Span, Value, Var
 from fg_config.steps import path_text, steps_of
-from fg_config.tagged import tagged_content
+from fg_config.tagged import untagged
 
 Flag = Literal["--set", "--set-json"]
 
@@ -112,8 +112,7 @@ def _addition(graph: Graph, override: Override, steps: Sequence[str | int], text
     owner = graph.root
     if parents:
         _, owner = _existing(graph, override, parents)
-    content = tagged_content(owner)
-    holder = owner if content is None else content
+    holder = untagged(owner)
     known = graph.item_keys.get(id(holder), ())
     if not isinstance(holder, (dict, list, tuple, Call)):
         what = f"{path_text(parents)!r}, which is {_named(owner)}, can hold no {str(last)!r}"

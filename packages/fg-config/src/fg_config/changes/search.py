@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from fg_config.changes.structure import is_holder
-from fg_config.graph import Graph, entries
+from fg_config.graph import Graph
 from fg_config.nodes import Value
 from fg_config.steps import path_text
-from fg_config.tagged import tagged_content
+from fg_config.tagged import untagged
 
 
 def paths_ending_in(graph: Graph, *last: str | int) -> Iterator[str]:
@@ -28,19 +28,14 @@ def texts_below(graph: Graph) -> Iterator[tuple[str, str]]:
 
 
 def _holders(graph: Graph) -> Iterator[tuple[tuple[Any, ...], dict[Any, Value]]]:
-    """The entries of every container and node, once, with its shortest path; shortest first.
-
-    Items of a `!dlist` have the keys they were written with.
-    """
+    """The entries of every container and node, once, with its shortest path; shortest first."""
     todo: deque[tuple[tuple[Any, ...], Value]] = deque([((), graph.root)])
     seen: set[int] = set()
     while todo:
         steps, value = todo.popleft()
-        content = tagged_content(value)
-        holder = value if content is None else content
+        holder = untagged(value)
         if is_holder(holder) and id(holder) not in seen:
             seen.add(id(holder))
-            names = graph.item_keys.get(id(holder))
-            inside = entries(holder) if names is None else dict(zip(names, entries(holder).values(), strict=True))
+            inside = graph.entries(holder)
             yield steps, inside
             todo += [((*steps, key), item) for key, item in inside.items()]

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from fg_config.changes.structure import reachable
 from fg_config.nodes import Call, Span, Value, Var
-from fg_config.tagged import tagged_content
+from fg_config.tagged import tagged_content, untagged
 
 NULL: Final = ("~", "null")
 _NUMBER: Final = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
@@ -77,7 +77,7 @@ def _yaml(text: str, span: Span) -> ReadValue:
         return ReadValue(float(text))
 
     class Argument(RenderedText):
-        def span(self, line: int, column: int = 0) -> Span:
+        def span(self, offset: int) -> Span:
             return span
 
     graph = parse_graph(Argument(f"- {text}"))
@@ -91,9 +91,7 @@ def _yaml(text: str, span: Span) -> ReadValue:
 
 
 def _fitting(new: ReadValue, old: Value, text: str) -> ReadValue:
-    content = tagged_content(old)
-    wanted = old if content is None else content
-    given = new.value
+    wanted, given = untagged(old), new.value
     if wanted is None or given is None or isinstance(given, (Call, Var)):
         return new
     kind = "mapping" if isinstance(wanted, dict) else "list"
@@ -104,13 +102,12 @@ def _fitting(new: ReadValue, old: Value, text: str) -> ReadValue:
 
 def _in_place_of(old: Value, new: ReadValue) -> ReadValue:
     """`new` in the shape of `old`: a tuple stays one, and a tagged container keeps its tag."""
-    content = tagged_content(old)
-    wanted = old if content is None else content
+    wanted = untagged(old)
     value, spans = new.value, dict(new.spans)
     if isinstance(wanted, tuple) and isinstance(value, list):
         items = tuple(value)
         spans |= {(id(items), key): span for (number, key), span in new.spans.items() if number == id(value)}
         value = items
-    if isinstance(old, Call) and isinstance(value, (list, tuple, dict)) and type(value) is type(content):
+    if isinstance(old, Call) and isinstance(value, (list, tuple, dict)) and type(value) is type(wanted):
         value = replace(old, args=(value,))
     return ReadValue(value, spans, new.item_keys)

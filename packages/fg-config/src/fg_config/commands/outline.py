@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from fg_config.nodes import MISSING, Call, Value, Var
+from fg_config.graph import entries
+from fg_config.nodes import Call, Value, Var
 
 
 def graph_outline(root: Value) -> str:
@@ -39,15 +40,5 @@ def _describe(value: Any, *, again: bool) -> str:
 
 
 def _labelled(value: Any) -> Iterator[tuple[str, Any]]:
-    match value:
-        case Call():
-            yield from ((f"[{index}]", item) for index, item in enumerate(value.args))
-            yield from value.kwargs.items()
-            extra = {"latent_args": value.latent_args, "submodule_searchpath": value.submodule_searchpath}
-            yield from ((name, item) for name, item in extra.items() if item is not None)
-        case Var() if value.default is not MISSING:
-            yield "default", value.default
-        case dict():
-            yield from ((str(key), item) for key, item in value.items())
-        case list() | tuple():
-            yield from ((f"[{index}]", item) for index, item in enumerate(value))
+    for key, item in entries(value).items():
+        yield f"[{key}]" if isinstance(key, int) and not isinstance(value, dict) else str(key), item

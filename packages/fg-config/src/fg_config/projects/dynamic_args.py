@@ -17,8 +17,8 @@ from typing import Any, Final
 from fg_config.errors import ProjectError
 from fg_config.graph import Graph
 from fg_config.hints import nearest
-from fg_config.nodes import Span, Value
-from fg_config.tagged import is_plain, tagged_content
+from fg_config.nodes import Span
+from fg_config.tagged import is_plain, plain_data, untagged
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ def parse_dynamic_args(graph: Graph, *, reserved: Collection[str] = ()) -> tuple
         return ()
     target = graph.target("dynamic_args")
     plain = is_plain(target)
-    entries = _plain(target) if plain else None
+    entries = plain_data(target) if plain else None
     if not plain or not isinstance(entries, (list, dict, type(None))):
         help = "flags are read before anything is built: write the values out, without !call or !var"
         message = "the target dynamic_args must be a list of mappings with plain values"
@@ -136,19 +136,9 @@ def parse_dynamic_args(graph: Graph, *, reserved: Collection[str] = ()) -> tuple
 
 
 def _place(graph: Graph, index: int) -> Span | None:
-    target = graph.target("dynamic_args")
-    content = tagged_content(target)
-    if isinstance(target if content is None else content, dict):
+    if isinstance(untagged(graph.target("dynamic_args")), dict):
         return graph.span("dynamic_args")
     return graph.span(("dynamic_args", index))
-
-
-def _plain(value: Value) -> Any:
-    content = tagged_content(value)
-    inner = value if content is None else content
-    if isinstance(inner, dict):
-        return {key: _plain(item) for key, item in inner.items()}
-    return [_plain(item) for item in inner] if isinstance(inner, (list, tuple)) else inner
 
 
 def _argument(entry: Any, span: Span | None) -> DynamicArg:

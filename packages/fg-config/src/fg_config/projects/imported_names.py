@@ -15,10 +15,11 @@ from typing import Any, Final, Literal, TypeAlias
 from fg_config.building.policy import ImportPolicy, Verdict, in_force
 from fg_config.building.resolver import check_form, resolve_alias
 from fg_config.errors import ConfigError, GraphError
-from fg_config.nodes import Call, Missing, Span, Value, Var
+from fg_config.graph import entries
+from fg_config.nodes import Call, Span, Value
 from fg_config.projects.policies import inherited_policy
 from fg_config.projects.project import Project
-from fg_config.tagged import container_tag, is_plain, tagged_content
+from fg_config.tagged import container_tag, is_plain, plain_data
 
 _OTHER_PROJECT: Final = frozenset({"fg_config:from_project", "fg_config.projects.project:from_project"})
 _PARAMETERS: Final = ("project_dir", "config_template", "targets", "pp_debug", "pp_kwargs")
@@ -79,7 +80,7 @@ class _Walk:
         if not all(map(is_plain, known.values())):
             yield _unfollowed(node, "its arguments are known when it is built", "unknown")
             return
-        plain = {name: _plain(value) for name, value in known.items()}
+        plain = {name: plain_data(value) for name, value in known.items()}
         try:
             other = Project(plain.get("config_template"), plain["project_dir"], **(plain.get("pp_kwargs") or {}))
             with in_force(self._policy):
@@ -108,23 +109,10 @@ def _calls(values: list[Value]) -> Iterator[Call]:
             continue
         if isinstance(value, Call):
             yield value
-        inner = _inner(value)
+        inner = list(entries(value).values())
         if inner:
             seen.add(id(value))
         todo += reversed(inner)
-
-
-def _inner(value: Value) -> list[Value]:
-    match value:
-        case Call():
-            return [*value.args, *value.kwargs.values(), value.latent_args, value.submodule_searchpath]
-        case Var():
-            return [] if isinstance(value.default, Missing) else [value.default]
-        case dict():
-            return list(value.values())
-        case list() | tuple():
-            return list(value)
-    return []
 
 
 def _judged(node: Call, policy: ImportPolicy, directory: Path) -> ImportedName:
@@ -181,14 +169,3 @@ def _distributions() -> Mapping[str, list[str]]:
     from importlib.metadata import packages_distributions  # imported here: it reads the files of all distributions
 
     return packages_distributions()
-
-
-def _plain(value: Value) -> Any:
-    content = tagged_content(value)
-    match value if content is None else content:
-        case dict() as mapping:
-            return {key: _plain(item) for key, item in mapping.items()}
-        case (list() | tuple()) as items:
-            return [_plain(item) for item in items]
-        case other:
-            return other

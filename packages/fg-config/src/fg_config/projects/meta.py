@@ -15,7 +15,7 @@ from fg_config.hints import nearest
 from fg_config.nodes import Span
 from fg_config.paths import config_dir
 from fg_config.projects.workspace import META, WORKSPACE, find_workspace_dir
-from fg_config.tagged import is_plain, tagged_content
+from fg_config.tagged import is_plain, untagged
 
 KEYS: Final = ("searchdir", "config_prefix", "default_config", "name", "description", "system_path")
 
@@ -70,8 +70,7 @@ def load_meta(project_dir: Path, workspace_root: Path) -> LoadedConfig:
 
 
 def _record(graph: Graph, directory: Path) -> dict[str, Any]:
-    content = tagged_content(graph.root)
-    root = ({} if graph.root is None else graph.root) if content is None else content
+    root: Any = {} if graph.root is None else untagged(graph.root)
     if not isinstance(root, dict) or not is_plain(root):
         help = "write `key: value` lines; a project without any is an empty file"
         message = f"{META} must be a mapping of plain values"
@@ -95,8 +94,7 @@ def _record(graph: Graph, directory: Path) -> dict[str, Any]:
 
 
 def _directories(graph: Graph, value: Any, directory: Path) -> tuple[Path, ...]:
-    content = tagged_content(value)
-    items = [value] if isinstance(value, str) else value if content is None else content
+    items = [value] if isinstance(value, str) else untagged(value)
     if not isinstance(items, (list, tuple)) or not all(isinstance(item, str) for item in items):
         message, help = f"'searchdir' must be a list of directories, not {value!r}", "write `searchdir: [ templates ]`"
         raise ProjectError(message, code="FG0603", span=graph.span("searchdir"), help=help)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from fg_config.errors import ConfigError
-from fg_config.nodes import Call
-from fg_config.tagged import tagged_content
+from fg_config.steps import path_text
+
+if TYPE_CHECKING:
+    from fg_config.graph import Graph
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,24 +55,13 @@ def _targets(selection: Selection, current: str) -> Iterable[str]:
 def _paths(selection: Selection, current: str) -> Iterable[str]:
     """The next step of a dotted path of the graph."""
     head, dot, _ = current.rpartition(".")
-    prefix = "+" if current.startswith("+") else ""
-    return (f"{head}{dot}{name}" if dot else f"{prefix}{name}" for name in _names(_graph(selection), head.lstrip("+~")))
+    prefix = current[:1] if current.startswith(("+", "~")) else ""
+    graph = _graph(selection)
+    names = (path_text([step]) for step in graph.entries(graph.at(head.lstrip("+~"))))
+    return (f"{head}{dot}{name}" if dot else f"{prefix}{name}" for name in names)
 
 
-def _names(graph: Any, path: str) -> Iterable[str]:
-    value = graph.at(path)
-    content = tagged_content(value)
-    match value if content is None else content:
-        case dict() as mapping:
-            return map(str, mapping)
-        case list() | tuple() as items:
-            return map(str, range(len(items)))
-        case Call() as call:
-            return [*map(str, range(len(call.args))), *call.kwargs]
-    return ()
-
-
-def _graph(selection: Selection) -> Any:
+def _graph(selection: Selection) -> Graph:
     from fg_config.projects.project import Project
     from fg_config.projects.workspace import find_project_dir
 
