@@ -437,3 +437,30 @@ def test_what_comes_close_is_not_found(case: Case, found):
 
 def test_every_code_has_a_case():
     assert {case.code for case in CASES} == set(CODES) - {"FG0601"}  # no workspace: see the test of the command
+
+
+CUT_OFF = [
+    """a:\n    - "chat ## general"\n    - b\n""",
+    """a: "chat ## general"\nb: "two"\nc: 3\n""",
+    """a: 'chat ## it''s general'\nb: 2\nc: 'three'\n""",
+    """a: [ "chat ## general", "other ## general" ]\nb: [ "c" ]\n""",
+    """a: "chat ## general"\nb: "\\d"\n""",
+]
+
+
+@pytest.mark.parametrize("text", CUT_OFF)
+def test_a_string_that_is_cut_off_is_the_only_mistake(text: str, found, tmp_path):
+    findings, places = found("FG0102", config(text))
+    assert [finding.severity for finding in findings] == ["error"]
+    assert (tmp_path / "project" / CONFIG).read_text().split("\n")[places[0][1] - 1][findings[0].span.column - 1 :][
+        :3
+    ] == "## "
+    assert places[0][1] == (3 if text.startswith("a:\n") else 2)
+    assert not [each for each in check(tmp_path / "project") if each.code == "FG0300"]
+
+
+def test_another_mistake_below_a_closed_string_is_told_as_what_it_is(found):
+    text = """a: "chat ## general"\nb: "\nc: 3\nd: [ 1\n"""
+    findings, places = found("FG0300", config(text))
+    assert "'[' is never closed" in str(findings[0])
+    assert places == [(CONFIG, 5)]

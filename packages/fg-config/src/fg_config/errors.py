@@ -71,7 +71,7 @@ def report(found: Reportable) -> str:
     lines = [f"{found.severity}[{found.code}]: {found.message}"]
     if found.span is not None:
         lines.append(f"  --> {found.span}")
-    if text := (found.snippet or _source_line(found.span)).strip():
+    if text := (found.snippet or source_line(found.span)).strip():
         lines.append(f"   |  {text}")
     if found.span is not None:
         lines += [f"  via {step}" for step in found.span.via]
@@ -80,7 +80,7 @@ def report(found: Reportable) -> str:
     return "\n".join(lines)
 
 
-def _source_line(span: Span | None) -> str:
+def source_line(span: Span | None) -> str:
     """The line of the file at `span`; empty for what stands in no file."""
     if span is None or not os.path.isfile(span.file):  # noqa: PTH113  # `<text>` is no path
         return ""

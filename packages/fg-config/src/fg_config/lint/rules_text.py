@@ -8,9 +8,9 @@ from typing import Final
 
 from fg_config.lint.context import ConfigContext, source_span
 from fg_config.lint.findings import Finding
-from fg_config.lint.strings import lines_in_strings
 from fg_config.lint.suppressions import SUPPRESSION, words_of
 from fg_config.rendering.source import TemplateSource
+from fg_config.rendering.strings import lines_in_strings
 
 _HEADER: Final = re.compile(r"(\s*)\[(\w+)!*\]\s*")
 _MARKER: Final = re.compile(r"\n(#(\s*)-{3,}\s*([\w./]+)\s*-{3,})\n")
@@ -24,13 +24,9 @@ _EXPRESSION: Final = re.compile(r"[\w.]+\(.*\)")
 def shorthand_in_strings(context: ConfigContext, source: TemplateSource) -> Iterator[Finding]:
     """Operators and comments inside quoted strings and block scalars."""
     for hit in lines_in_strings(source.lines):
-        span = source_span(source, hit.line, hit.column)
-        if hit.comment:
-            yield context.found("FG0102", f"`##` inside {hit.kind} cuts off the rest of the line", span,
-                                "build the text with an expression: {{ '##' }}")  # fmt: skip
-        elif not _is_meant(hit.operator, hit.rest):
-            yield context.found("FG0101", f"`{hit.operator} ` inside {hit.kind} makes the line template code", span,
-                                f"to mean the text, write {{{{ '{hit.operator} ' }}}} for it")  # fmt: skip
+        if hit.comment or not _is_meant(hit.operator, hit.rest):
+            code = "FG0102" if hit.comment else "FG0101"
+            yield context.found(code, hit.message, source_span(source, hit.line, hit.column), hit.help)
 
 
 def _is_meant(operator: str, rest: str) -> bool:

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 import yaml
 
-from fg_config.errors import YamlError
+from fg_config.errors import YamlError, source_line
 from fg_config.hints import nearest
 from fg_config.parsing.places import line_around, span_at
 from fg_config.parsing.run_on_tags import RUN_ON_TAG, run_on_tag_error
 from fg_config.rendering.sourcemap import RenderedText
+from fg_config.rendering.strings import closing_quote, lines_in_strings, open_string
 
 _ANCHOR: Final = re.compile(r"(?:^|[\s\[{,])&([^\s\[\]{},]+)")
+_LINE: Final = re.compile(r".*\n")
 _NAME: Final = re.compile(r"[&*]([^\s\[\]{},]+)")
 _CLOSING: Final = {"flow sequence": ("[", "]", "list"), "flow mapping": ("{", "}", "mapping")}
 
@@ -29,6 +32,8 @@ def syntax_error(error: yaml.MarkedYAMLError, text: str) -> YamlError:
         return YamlError(f"YAML syntax: {error.problem or error.context}")
     if tag := RUN_ON_TAG.search(text, (error.context_mark or mark).index, mark.index + 1):
         return run_on_tag_error(tag, text)
+    if cut := _string_cut_off(mark, text):
+        return cut
     for message, place, help in _diagnoses(error, mark, text):
         return YamlError(
             f"YAML syntax: {message}", span=span_at(place, text), snippet=line_around(place.index, text), help=help
@@ -71,6 +76,25 @@ def _diagnoses(error: yaml.MarkedYAMLError, mark: Any, text: str) -> Iterator[tu
         yield f"this line does not continue the {what} it stands in", mark, help
     if "expected a single document" in context:
         yield "a second document begins here", mark, "a config is one document: remove the line `---`"
+
+
+def _string_cut_off(mark: Any, text: str) -> YamlError | None:
+    """The error of a string that lost its end to a `##`, when `mark` is in what it swallowed or right behind that."""
+    if not isinstance(text, RenderedText):
+        return None
+    for line in reversed(list(_LINE.finditer(text, 0, mark.index))):
+        begin = line.start() + open_string(line[0])
+        if begin < line.start():
+            continue
+        span = text.span(begin)
+        written = source_line(span)
+        hit = next((each for each in lines_in_strings([written]) if each.comment), None)
+        if hit is None or open_string(written) >= 0:
+            continue
+        close = closing_quote(text, text[begin], begin + 1)
+        if close < 0 or not text[close + 1 : mark.index].strip():
+            return YamlError(hit.message, code="FG0102", span=replace(span, column=hit.column), help=hit.help)
+    return None
 
 
 def _unclosed(context: str, begin: Any, mark: Any, text: str) -> Iterator[tuple[str, Any, str]]:
