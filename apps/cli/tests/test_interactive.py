@@ -124,6 +124,16 @@ def test_history_is_shared_by_the_shells_of_a_workspace(interactive, project):
         terminal.expect("Executing: forgather targets -t other.yaml")
 
 
+def test_a_workspace_that_keeps_no_history_has_a_shell(interactive, project):
+    (project.parent / ".forgather_history").mkdir()
+    with interactive(project) as terminal:
+        terminal.expect("no history here: Is a directory:")
+        terminal.expect(prompt(project))
+        terminal.type("pwd\n")
+        terminal.expect(f"{project}\r\n")
+        terminal.expect(prompt(project))
+
+
 def test_edit_lists_the_templates_of_the_config_and_opens_the_chosen(interactive, project, tmp_path):
     record = tmp_path / "edited"
     (tmp_path / "editor").write_text(f'#!/bin/sh\necho "$@" >> {record}\n')

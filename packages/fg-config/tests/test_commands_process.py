@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 PROBE = """\
-import sys
+import os, sys
 VERBS = {"sleep": "wait", "fail": "raise", "flood": "print much", "bug": "a fault of ours"}
+VERBS |= {"open": "a file", "stand": "here"}
 class Mistake(ValueError):
     exit_code = 2
 def configure(verb, parser, argv):
@@ -25,6 +26,10 @@ def run(verb, args):
         raise Mistake("the value 3 is wrong; use 4")
     if verb == "bug":
         raise RuntimeError("a fault of ours")
+    if verb == "open":
+        open("x" * args.many)
+    if verb == "stand":
+        os.getcwd()
     if verb == "flood":
         for number in range(args.many):
             print(number)
@@ -58,6 +63,18 @@ def test_a_mistake_of_the_user_is_one_message(command):
 def test_a_fault_of_ours_keeps_its_traceback(command):
     done = run(command, "bug")
     assert done.returncode == 1 and "Traceback" in done.stderr
+
+
+def test_a_place_that_the_system_refuses_is_one_message(command):
+    done = run(command, "open", "--many", "300")
+    assert (done.returncode, done.stderr) == (2, f"File name too long: {'x' * 300}\n")
+
+
+def test_a_directory_that_is_gone_is_one_message(command, tmp_path):
+    (tmp_path / "gone").mkdir()
+    where = f"import os; os.chdir({str(tmp_path / 'gone')!r}); os.rmdir(os.getcwd()); "
+    done = run([*command[:2], where + command[2]], "stand")
+    assert (done.returncode, done.stderr) == (2, "No such file or directory: the current directory\n")
 
 
 def test_a_reader_that_goes_away_is_no_error(command):

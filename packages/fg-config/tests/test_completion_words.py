@@ -112,5 +112,7 @@ def test_the_interactive_shell_offers_its_own_words_and_paths(project):
     assert typed("config", "s") == ["small.yaml "]
     assert typed("cd", "t") == ["templates/"]
     assert typed("edit", "templates/configs/s") == ["templates/configs/small.yaml "]
+    (project / "my notes.md").touch()
+    assert typed("edit", "my") == ["my\\ notes.md "]
     assert typed("pp", "--be", config="large.yaml") == ["--begin "]
     assert typed("pp", "-o", "meta") == ["meta.yaml "]

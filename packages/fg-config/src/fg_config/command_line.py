@@ -149,11 +149,12 @@ def reporting_errors(work: Callable[[], int]) -> int:
         # The reader (head, less) went away. Point stdout elsewhere, or the interpreter complains when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
-        # A path the user gave; without one, it is a mistake of ours.
-        if error.filename is None:
+    except OSError as error:
+        # A path the user gave, or where the user stands; anything else is a mistake of ours.
+        place = error.filename or ("the current directory" if _directory_is_gone() else None)
+        if place is None:
             raise
-        print(f"{error.strerror}: {error.filename}", file=sys.stderr)  # noqa: T201
+        print(f"{error.strerror}: {place}", file=sys.stderr)  # noqa: T201
         return EXIT_USAGE
     except Exception as error:  # every distribution has its own base error; the exit code is what they share
         exit_code = getattr(error, "exit_code", None)
@@ -161,6 +162,14 @@ def reporting_errors(work: Callable[[], int]) -> int:
             raise
         print("\n".join([str(error), *getattr(error, "__notes__", ())]), file=sys.stderr)  # noqa: T201
         return exit_code
+
+
+def _directory_is_gone() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 # --- projects -----------------------------------------------------------------------------------------------------

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import readline
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from fg_config.shell.completion import CommandsOf, Completion, PathKind, complete
 from fg_config.shell.history import LIMIT, History
 from fg_config.shell.own_words import OWN_WORDS
 from fg_config.shell.session import Session
 from fg_config.shell.values import Selection, named_values
+
+_SPECIAL: Final = re.compile(r"[\s'\"\\#]")
 
 
 class LineEditor:
@@ -21,6 +26,7 @@ class LineEditor:
         self.commands_of = commands_of
         self.session = session
         self._workspace: Path | None = None
+        self._history: History | None = None
         self._matches: list[str] = []
         readline.set_auto_history(False)
         readline.set_history_length(LIMIT)
@@ -35,8 +41,8 @@ class LineEditor:
         line = input(prompt)
         if line.strip():
             readline.add_history(line)
-            if self._workspace is not None:
-                History(self._workspace).append(line)
+            if self._history is not None:
+                self._history.append(line)
         return line
 
     def _follow_workspace(self) -> None:
@@ -44,8 +50,14 @@ class LineEditor:
         if workspace == self._workspace:
             return
         self._workspace = workspace
+        self._history = None if workspace is None else History(workspace)
         readline.clear_history()
-        for line in History(workspace).lines() if workspace else ():
+        try:
+            lines = self._history.lines() if self._history else []
+        except OSError as error:  # a workspace may be read-only, which is no reason to refuse the shell
+            print(f"no history here: {error.strerror}: {error.filename}", file=sys.stderr)
+            self._history, lines = None, []
+        for line in lines:
             readline.add_history(line)
 
     def _next_match(self, text: str, state: int) -> str | None:
@@ -92,6 +104,11 @@ def _path_words(completion: Completion, text: str) -> list[str]:
     hidden = start.startswith(".")
     entries = sorted(each for each in folder.iterdir() if each.name.startswith(start))
     shown = [each for each in entries if hidden or not each.name.startswith(".")]
-    directories = [f"{head}{slash}{each.name}/" for each in shown if each.is_dir()]
-    files = [f"{head}{slash}{each.name} " for each in shown if not each.is_dir()]
+    directories = [f"{head}{slash}{_escaped(each.name)}/" for each in shown if each.is_dir()]
+    files = [f"{head}{slash}{_escaped(each.name)} " for each in shown if not each.is_dir()]
     return directories if completion.paths == "directories" else [*directories, *files]
+
+
+def _escaped(name: str) -> str:
+    """`name` as the part of a word that `shlex` reads back."""
+    return _SPECIAL.sub(r"\\\g<0>", name)

@@ -21,7 +21,7 @@ class Session:
 
     @property
     def directory(self) -> Path:
-        """The current directory, with symbolic links as the user typed them where the system knows."""
+        """The current directory, with symbolic links resolved."""
         return Path.cwd()
 
     @property
@@ -29,7 +29,7 @@ class Session:
         """`forgather:<dir> [config]> `; the directory is relative to the workspace."""
         workspace = self.workspace
         place = self.directory
-        shown = str(place.relative_to(workspace.parent)) if workspace and workspace != place.anchor else str(place)
+        shown = str(place.relative_to(workspace.parent)) if workspace else str(place)
         return f"forgather:{shown}{f' [{self.config}]' if self.config else ''}> "
 
     @property
