@@ -439,6 +439,22 @@ def test_every_code_has_a_case():
     assert {case.code for case in CASES} == set(CODES) - {"FG0601"}  # no workspace: see the test of the command
 
 
+def test_an_unused_label_is_a_slip_only_of_one_that_is_asked_for(found):
+    unused = "\n#---- opt.adam ----\nx: 1\n"
+    helps = [
+        found("FG0212", config(asks + unused))[0][0].help
+        for asks in ("", "-- include 'opt.sgd'\n\n#---- opt.sgd ----\ny: 1\n", "-- include 'opt.adm'\n")
+    ]
+    assert helps == ["include it, or take it out", "include it, or take it out", "did you mean 'opt.adm'?"]
+
+
+@pytest.mark.parametrize(("name", "help"), [("ns.steps", None), ("ns.lerning", "did you mean 'ns.learning'?")])
+def test_an_unused_set_is_a_slip_only_of_a_name_that_differs_by_one(name, help, found):
+    head = f"-- set ns = namespace(lr=1)\n-- set ns.learning = 2\n-- set {name} = 3\n"
+    findings, _ = found("FG0211", config(head + "a: {{ ns.lr }} {{ ns.learning }}\n"))
+    assert [finding.help for finding in findings] == [help]
+
+
 CUT_OFF = [
     """a:\n    - "chat ## general"\n    - b\n""",
     """a: "chat ## general"\nb: "two"\nc: 3\n""",

@@ -39,7 +39,8 @@ CODES: Final[dict[str, Code]] = {
         "warning",
         "comment inside a string",
         "A blank and `##` begin a template comment everywhere, also inside a quoted string or a block scalar; the rest "
-        "of the line is cut off. Build the text with an expression: {{ '##' }}. It is an error where YAML cannot read what is left.",
+        "of the line is cut off. Build the text with an expression: {{ '##' }}. It is an error where YAML cannot "
+        "read what is left.",
     ),
     "FG0103": Code(
         "warning",

@@ -14,6 +14,7 @@ from fg_config.hints import nearest
 from fg_config.lint.context import ConfigContext, make, own_directories, source_span
 from fg_config.lint.findings import Finding
 from fg_config.lint.library import Library
+from fg_config.lint.slips import is_slip
 from fg_config.lint.syntax import BUILT_IN, Read, Syntax, syntax_of
 from fg_config.projects.dynamic_args import parse_dynamic_args
 from fg_config.rendering.source import TemplateSource
@@ -27,14 +28,9 @@ def undefined_names(context: ConfigContext) -> Iterator[Finding]:
         for read in syntax.reads:
             if not defined.covers(read):
                 span = source_span(source, read.line)
-                help = nearest(read.name, defined.names) or ""
                 advice = "give it a value with `-- set`, a dynamic argument or `| default(...)`"
-                yield context.found(
-                    "FG0203",
-                    f"{read.name!r} is not defined by any template of this config",
-                    span,
-                    help if help.startswith("did") else advice,
-                )
+                message = f"{read.name!r} is not defined by any template of this config"
+                yield context.found("FG0203", message, span, _meant(read.name, defined.names) or advice)
 
 
 class _Definitions:
@@ -94,24 +90,32 @@ def unused_sets(contexts: list[ConfigContext], library: Library) -> Iterator[Fin
         for each in syntax.sets if syntax else ():
             if not each.name.startswith("_") and not library.reads(each.name):
                 span = source_span(source, each.line)
-                help = nearest(each.name, library.names_read)
-                yield make(
-                    "FG0211",
-                    f"no template reads {each.name!r}",
-                    span,
-                    help if help and help.startswith("did") else None,
-                    snippet=source.line_text(span.line),
-                )
+                help = _meant(each.name, (name for name in library.names_read if is_slip(each.name, name)))
+                snippet = source.line_text(span.line)
+                yield make("FG0211", f"no template reads {each.name!r}", span, help, snippet=snippet)
 
 
 def unused_labels(contexts: list[ConfigContext], library: Library) -> Iterator[Finding]:
     """Sub-templates that nothing asks for."""
     asked = requested(contexts, library)
+    missing = {name for context in contexts for name in _missing(context)}
     for source in _own(library):
         if source.label is not None and source.label not in asked and not _is_banner(source):
             span = source_span(source, 0)
             message = f"nothing includes or extends the sub-template {source.label!r}"
-            yield make("FG0212", message, span, nearest(source.label, asked & library.words, "templates"))
+            help = _meant(source.label, missing) or "include it, or take it out"
+            yield make("FG0212", message, span, help)
+
+
+def _missing(context: ConfigContext) -> Iterator[str]:
+    """The templates that a config asked for and did not get."""
+    return (name for name, _ in context.render.requests if context.render.source(name) is None)
+
+
+def _meant(name: str, wanted: Iterable[str]) -> str | None:
+    """A near name among those that something asks for."""
+    help = nearest(name, wanted)
+    return help if help and help.startswith("did you mean") else None
 
 
 def requested(contexts: list[ConfigContext], library: Library) -> frozenset[str]:
