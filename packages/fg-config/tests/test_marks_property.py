@@ -100,5 +100,5 @@ def test_a_template_renders_to_what_jinja_renders(text):
     rendered = environment.preprocess_from_string(text)
     assert rendered == expected
     lines = {f"<{name}>": part.count("\n") + 1 for name, part in PARTS.items()} | {"<string>": text.count("\n") + 1}
-    spans = [rendered.span(number) for number, line in enumerate(rendered.split("\n")) if line.strip()]
+    spans = [rendered.span(offset) for offset, character in enumerate(rendered) if character.strip()]
     assert all(1 <= span.line <= lines[span.file] for span in spans if span.file != "<rendered text>")

@@ -57,7 +57,7 @@ def test_marks_leave_no_trace(text):
         return
     rendered = ConfigEnvironment().preprocess_from_string(text, x="X", y="\n\nY\n")
     assert rendered == expected
-    spans = [rendered.span(line) for line in range(len(rendered.split("\n")))]
+    spans = [rendered.span(offset) for offset in range(len(rendered))]
     assert all(1 <= span.line <= len(text.split("\n")) for span in spans if span.file == "<string>")
 
 
