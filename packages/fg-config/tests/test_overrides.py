@@ -118,6 +118,13 @@ def test_a_wrong_path_is_shown_where_its_last_step_exists():
     assert "did you mean 'other.size'?" in str(error.value)
 
 
+def test_only_a_plain_override_is_told_how_a_new_entry_is_written():
+    for text, told in {"other.siz=1": True, "~other.siz": False, "+nothing.siz=1": False}.items():
+        with pytest.raises(GraphError) as error:
+            apply(text)
+        assert ("(a new entry is written +other.siz=1)" in str(error.value)) is told
+
+
 def test_yaml_of_a_value_points_at_the_argument():
     with pytest.raises(YamlError) as error:
         apply("other=1", "main=[1")

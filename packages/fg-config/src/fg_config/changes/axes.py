@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,18 +29,24 @@ class Axis:
     argument: DynamicArg | None = None
 
     @property
+    def varied(self) -> tuple[str | int, ...]:
+        """What varies, however it was written: the variable of the flag, or the steps of the path."""
+        return (self.argument.names[0],) if self.argument else tuple(steps_of(self.name))
+
+    @property
     def short_name(self) -> str:
         """The last step of the path."""
         return str(steps_of(self.name.lstrip("+"))[-1])
 
-    def variable(self, value: str) -> dict[str, Any]:
-        """The template variable that a value of this axis sets; none for a switch that is off."""
+    def applied(self, variables: Mapping[str, Any], value: str) -> dict[str, Any]:
+        """Template variables with `value` for the flag of this axis; a switch that is off sets none."""
         if self.argument is None:
-            return {}
+            return dict(variables)
+        others = {name: each for name, each in variables.items() if name != self.argument.dest}
         if self.argument.options.get("action") != "store_true":
-            return {self.argument.dest: self.argument.convert(value)}
+            return {**others, self.argument.dest: self.argument.convert(value)}
         try:
-            return {self.argument.dest: True} if parse_bool(value) else {}
+            return {**others, self.argument.dest: True} if parse_bool(value) else others
         except ValueError as error:
             raise _error(f"{self.name}: {error}", None) from error
 
@@ -53,9 +60,9 @@ def parse_axes(texts: Iterable[str], graph: Graph, arguments: Sequence[DynamicAr
     names = ((name.lstrip("-"), each) for each in arguments for name in (each.dest, *each.names))
     flags = dict(names)
     axes = [_axis(text, number, graph, flags) for number, text in enumerate(texts, 1)]
-    for axis in axes:
-        if sum(other.name == axis.name for other in axes) > 1:
-            raise _error(f"{axis.name!r} is given twice", None, "one axis has all its values: a=1,2,3")
+    for axis, other in itertools.combinations(axes, 2):
+        if axis.varied == other.varied:
+            raise _error(f"{other.name!r} is given twice", None, "one axis has all its values: a=1,2,3")
     return axes
 
 

@@ -100,7 +100,7 @@ def _existing(graph: Graph, override: Override, steps: Sequence[str | int]) -> t
             place, value = graph.step(value, step, steps)
         except GraphError as error:
             help = _near_paths(graph, steps) or error.help
-            if index == len(steps) - 1:
+            if index == len(steps) - 1 and override.text[0] not in "+~":
                 help = f"{help or ''} (a new entry is written +{override.text})".strip()
             raise _error(error.message, override, "FG0461", help) from error
     assert place is not None  # a path has at least one step

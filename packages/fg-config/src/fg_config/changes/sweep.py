@@ -63,7 +63,7 @@ class Sweep:
         varied = list(zip(self.axes, values, strict=True))
         variables = dict(self.project.template_vars)
         for axis, value in varied:
-            variables |= axis.variable(value)
+            variables = axis.applied(variables, value)
         changes = [f"{axis.name}={value}" for axis, value in varied if axis.argument is None]
         overrides = overrides_of([*self.project.overrides, *changes])
         base, graph = self.project.graph, self._project(variables).with_overrides(overrides).graph
