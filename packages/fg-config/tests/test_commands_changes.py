@@ -106,14 +106,17 @@ def test_runs_and_saved_graphs(run, project):
     assert (code, out) == (2, "") and "damaged at $" in err
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
-def test_commits_are_read_without_touching_the_working_tree(run, project):
-    def git(*words: str) -> None:
-        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=project.parent, check=True)
+def commit_all(folder: Path) -> None:
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=folder, check=True)
 
-    git("init", "-q")
-    git("add", ".")
-    git("commit", "-qm", "first")
+
+needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+
+
+@needs_git
+def test_commits_are_read_without_touching_the_working_tree(run, project):
+    commit_all(project.parent)
     config = project / "templates" / "configs" / "a.yaml"
     config.write_text(CONFIG.replace("seed: 1", "seed: 3") + "new: !call:dict\n")
     (project / "untracked").write_text("stays")
@@ -130,6 +133,23 @@ def test_commits_are_read_without_touching_the_working_tree(run, project):
     assert (project / "untracked").read_text() == "stays" and "seed: 3" in config.read_text()
 
 
+@needs_git
+def test_a_mistake_in_a_commit_is_told_by_its_place_there(run, project):
+    configs = project / "templates" / "configs"
+    (configs / "bad.yaml").write_text("main: {{ nothing }}\n")
+    (project / "data").symlink_to("/nowhere/at/all")  # a link to an absolute path is an ordinary file for git
+    commit_all(project.parent)
+    (configs / "bad.yaml").unlink()
+    (project / "meta.yaml").write_text("name: still readable\n")
+    code, out, err = run("diff", "HEAD:bad.yaml", "a.yaml")
+    assert (code, out) == (2, "")
+    assert err.splitlines()[1:3] == ["  --> HEAD:one/templates/configs/bad.yaml:1", "   |  main: {{ nothing }}"]
+    assert f"no config 'c.yaml' in {project}\n" in run("diff", "HEAD:c.yaml", "a.yaml")[2]
+    shutil.copytree(project, project.parent / "new", symlinks=True)
+    code, _, err = run("diff", "-p", project.parent / "new", "HEAD:a.yaml", "a.yaml")
+    assert code == 2 and "there is no project new in the commit HEAD" in err
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
@@ -142,6 +162,24 @@ def test_commits_are_read_without_touching_the_working_tree(run, project):
 def test_what_names_nothing(run, words, reason):
     code, out, err = run("diff", *words)
     assert (code, out) == (2, "") and reason in err and "Traceback" not in err
+
+
+def test_what_is_named_whole_is_compared_from_anywhere(run, project, tmp_path, monkeypatch):
+    save_run_record(Project("a.yaml", project), project / "run")
+    (project / "templates" / "configs" / "a.yaml").write_text("main: {{ nothing }}\n")
+    assert run("diff", "run", "b.yaml")[0] == 1  # whatever became of the selected config
+    monkeypatch.chdir(tmp_path)
+    assert run("diff", project / "run", f"{project}:b.yaml")[0] == 1
+    code, out, err = run("diff", project / "run", "--lr", "3")
+    assert (code, out) == (2, "") and "no project at or above" in err
+    monkeypatch.chdir(project)
+    assert "'nothing' is not defined" in run("diff", "run", "--lr", "3")[2]
+
+
+@pytest.mark.parametrize("words", [["--lr", "3"], ["--set", "args.seed=3"]])
+def test_what_would_change_nothing_is_refused(run, words):
+    code, out, err = run("diff", "a.yaml", "b.yaml", *words)
+    assert (code, out) == (2, "") and "change the selected config" in err
 
 
 def test_code_is_a_unified_diff_of_the_source(run):
@@ -228,6 +266,13 @@ def test_an_axis_that_does_not_fit(run, axis, reason):
 
 def test_one_axis_twice(run):
     assert "'lr' is given twice" in run("sweep", "lr=1", "lr=2")[2]
+    assert "'loud-voice' is given twice" in run("sweep", "loud=on", "loud-voice=on,off")[2]
+
+
+def test_an_axis_takes_the_place_of_what_was_given(run):
+    rows = json.loads(run("sweep", "--loud-voice", "--lr", "5", "loud=on,off", "lr=1", "--json")[1])
+    assert [row["dynamic_args"] for row in rows] == [{"lr": 1.0, "loud": True}, {"lr": 1.0}]
+    assert [[change["path"] for change in row["changes"]] for row in rows] == [["args.lr"], ["args.lr", "main.loud"]]
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,9 @@ class CommandParser(argparse.ArgumentParser):
         super().__init__(**kwargs)
 
     def error(self, message: str) -> NoReturn:
+        unread = self.get_default("unread_config")
+        if unread is not None and _UNRECOGNIZED.search(message):
+            raise unread  # the config may declare the flag
         known = list(self._hints(message)) or [f"`{self.prog} --help` explains every flag"]
         hints = "".join(f"\n  help: {hint}" for hint in known)
         self.exit(EXIT_USAGE, f"{self.format_usage()}{self.prog}: error: {message}{hints}\n")
@@ -214,11 +217,11 @@ def given_overrides(args: argparse.Namespace) -> tuple[Override, ...]:
     return tuple(Override(flag=flag, text=text, number=number) for number, (flag, text) in enumerate(given, 1))
 
 
-def add_dynamic_arguments(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
+def add_dynamic_arguments(parser: argparse.ArgumentParser, argv: Sequence[str], *, optional: bool = False) -> None:
     """Add the flags that the selected config declares in its target `dynamic_args`.
 
-    `argv` is searched for `-p`, `-t` and `--no-dyn`. With `--help` among the words a config that cannot be read is
-    no error: the help of the verb comes without the config's flags, and says why.
+    `argv` is searched for `-p`, `-t` and `--no-dyn`. With `--help` among the words, or when the config is `optional`, a
+    config that cannot be read is no error: its flags are missing, the help says why, and so does using one of them.
     """
     own = _own_words(argv)
     selection, _ = _selection_parser().parse_known_args(own)
@@ -227,8 +230,9 @@ def add_dynamic_arguments(parser: argparse.ArgumentParser, argv: Sequence[str]) 
     try:
         _add_flags(parser, _project(selection))
     except Exception as error:  # any error for users, of whatever distribution; all others are raised again
-        if not hasattr(error, "exit_code") or not {"-h", "--help"} & set(own):
+        if not hasattr(error, "exit_code") or not (optional or {"-h", "--help"} & set(own)):
             raise
+        parser.set_defaults(unread_config=error)
         parser.epilog = f"The flags of the config are missing here, it cannot be read: {str(error).splitlines()[0]}"
 
 

@@ -54,7 +54,7 @@ def checked_out(directory: Path, commit: str) -> Iterator[tuple[Path, Path]]:
         raise ProjectError(f"the files of commit {commit} cannot be read: {reason}", code="FG0651")
     with tempfile.TemporaryDirectory(prefix="forgather-") as temporary:
         with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
-            files.extractall(temporary, filter="data")
+            files.extractall(temporary, filter="tar")  # unlike "data", takes links to absolute paths: git tracks them
         yield Path(temporary).resolve(), Path(root.strip())
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from fg_config.changes.relocate import relocated
+from fg_config.changes.relocate import Relocation
 from fg_config.changes.revisions import checked_out, commit_of
 from fg_config.changes.run_record import GRAPH, load_graph
-from fg_config.errors import ProjectError
+from fg_config.errors import ConfigError, ProjectError
 from fg_config.graph import Graph
 from fg_config.hints import nearest
 from fg_config.projects.project import Project, list_configs
@@ -62,8 +62,14 @@ class Sides:
         """The graph of a config as it was in a commit, with the paths that it has in the working tree."""
         project_dir = find_project_dir(self._project_dir).resolve()
         with checked_out(project_dir, commit) as (temporary, root):
-            graph = self._graph(Project(config, temporary / project_dir.relative_to(root.resolve())))
-            return relocated(graph, str(temporary), str(root), lambda file: f"{revision}:{file}")
+            inside = project_dir.relative_to(root.resolve())
+            if not (temporary / inside / META).is_file():
+                raise ProjectError(f"there is no project {inside} in the commit {revision}", code="FG0651")
+            move = Relocation(before=str(temporary), after=str(root), file_name=lambda file: f"{revision}:{file}")
+            try:
+                return move.graph(self._graph(Project(config, temporary / inside)))
+            except ConfigError as error:
+                raise move.error(error) from error
 
     def _graph(self, project: Project) -> Graph:
         same = project.load_config(project.config_name, **project.template_vars)
@@ -73,7 +79,7 @@ class Sides:
     def _configs(self) -> list[str]:
         try:
             return list_configs(find_project_dir(self._project_dir))
-        except ProjectError:
+        except ConfigError:  # runs and other projects can be compared from anywhere
             return []
 
     def _unknown(self, word: str, revision: str | None) -> ProjectError:

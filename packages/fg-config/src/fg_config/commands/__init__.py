@@ -42,6 +42,9 @@ DYNAMIC: Final = frozenset({"pp", "graph", "code", "construct", "explain", "impo
 # Verbs with `--set`.
 _OVERRIDABLE: Final = frozenset({"graph", "targets", "code", "construct", "explain", "diff", "sweep", "imports"})
 
+# Verbs that can do without the selected config, when they are told what else to work on.
+_OF_OTHER_CONFIGS: Final = frozenset({"diff"})
+
 # Verbs that look at a project or workspace as a whole, whichever config is chosen.
 OF_PROJECTS: Final = frozenset({"ls", "index", "meta", "project", "ws", "tlist"})
 
@@ -60,7 +63,7 @@ def configure(verb: str, parser: argparse.ArgumentParser, argv: Sequence[str]) -
         add_override_options(parser)
     of_saved_run = verb == "explain" and any(word.partition("=")[0] == SAVED_RUN for word in argv)
     if verb in DYNAMIC and not of_saved_run:
-        add_dynamic_arguments(parser, argv)
+        add_dynamic_arguments(parser, argv, optional=verb in _OF_OTHER_CONFIGS)
 
 
 def run(verb: str, args: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fg_config.command_line import EXIT_PROBLEMS, selected_project
+from fg_config.command_line import EXIT_PROBLEMS, given_dynamic_arguments, selected_project
 from fg_config.commands.output import add_json, add_output, add_target, as_json, emit
 
 if TYPE_CHECKING:
@@ -57,6 +57,9 @@ def _sides(args: argparse.Namespace) -> tuple[Side, Side]:
         raise ProjectError(f"{len(args.sides)} things to compare; diff takes two", code="FG0652")
     sides = Sides(Path(args.project_dir), args.config_template)
     changed = selected_project(args) if len(args.sides) < 2 else None
+    if changed is None and (given_dynamic_arguments(args) or args.overrides):
+        message = "flags and overrides change the selected config, which is not compared when A and B are given"
+        raise ProjectError(message, code="FG0652", help="leave B out, or leave them out")
     if changed is not None and not args.sides:
         base = changed.load_config(changed.config_name)
         return sides.of(base, base.config_name), sides.of(changed, f"{base.config_name} as given here")

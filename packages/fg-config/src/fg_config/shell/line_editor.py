@@ -53,12 +53,11 @@ class LineEditor:
         self._history = None if workspace is None else History(workspace)
         readline.clear_history()
         try:
-            lines = self._history.lines() if self._history else []
+            for line in self._history.lines() if self._history else ():
+                readline.add_history(line)
         except OSError as error:  # a workspace may be read-only, which is no reason to refuse the shell
             print(f"no history here: {error.strerror}: {error.filename}", file=sys.stderr)
-            self._history, lines = None, []
-        for line in lines:
-            readline.add_history(line)
+            self._history = None
 
     def _next_match(self, text: str, state: int) -> str | None:
         if state == 0:
