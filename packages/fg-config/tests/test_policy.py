@@ -107,6 +107,8 @@ def test_the_default_rules_are_the_ones_of_the_file() -> None:
         ("eval", "denied"),
         ("getitem", "allowed"),
         ("collections:_sys.exit", "denied"),
+        ("torch._C:_nn.gelu", "denied"),
+        ("object.__subclasses__", "denied"),
         ("fg_models:construct_model", "allowed"),
         ("fg_config:from_project", "allowed"),
         ("fg_config:build", "denied"),
@@ -123,6 +125,7 @@ def test_rules_of_the_user_go_before_the_default_ones() -> None:
     assert DEFAULT.with_rules(allow=["torch:load"]).judge("torch:load").allowed
     assert DEFAULT.with_rules(deny=["math"]).judge("math:sqrt").word == "denied"
     assert DEFAULT.with_rules(allow=["math"], deny=["math"]).judge("math:sqrt").word == "denied"
+    assert DEFAULT.with_rules(allow=["torch._C"]).judge("torch._C:Generator").allowed
     assert resolve("os:getcwd", policy=DEFAULT.with_rules(allow=["os.getcwd"])) is os.getcwd
 
 
@@ -171,7 +174,9 @@ def test_a_policy_as_json() -> None:
 # --- results ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", [os.system, eval, os, subprocess.Popen, Shell, functools.partial(exec)])
+@pytest.mark.parametrize(
+    "value", [os.system, eval, os, subprocess.Popen, Shell, functools.partial(exec), [len, eval], {"m": os}]
+)
 def test_a_result_that_is_denied_code_is_refused(value: object) -> None:
     with pytest.raises(PolicyError):
         DEFAULT.check_result("x", value)

@@ -93,13 +93,17 @@ class ImportPolicy:
         module, colon, symbol = spec.rpartition(":")
         if self.trusted:
             return Verdict(word="allowed", reason="trusted")
-        private = next((part for part in symbol.split(".") if part.startswith("_") and part != "__import__"), None)
-        if private is not None:
+        if colon and module.endswith(".py"):
+            verdict = self.judge_file((directory or Path.cwd()) / Path(module).expanduser())
+            private = _first(symbol, "__")
+        else:
+            name = _dotted(spec)
+            verdict = self.judge_name(name)
+            private = _first(name.removeprefix(deciding_rule(self.rules, name) or module), "_")
+        if verdict.allowed and private is not None:
             reason = f"{private!r} is private, which configs cannot name"
             return Verdict(word="denied", reason=reason, code="FG0453")
-        if colon and module.endswith(".py"):
-            return self.judge_file((directory or Path.cwd()) / Path(module).expanduser())
-        return self.judge_name(f"{module}.{symbol}" if colon else f"builtins.{spec}")
+        return verdict
 
     def judge_name(self, name: str) -> Verdict:
         """What the policy says about a dotted name."""
@@ -145,9 +149,15 @@ class ImportPolicy:
         self._check_bases(spec, found, span)
 
     def check_result(self, spec: str, value: object, span: Span | None = None) -> None:
-        """Refuse a value that a config got hold of: a module, or code that is denied. Raises `PolicyError`."""
-        if self.trusted or not is_named(value):
-            return
+        """Refuse what a config got hold of: a module or code that is denied, also as an item of a container.
+
+        Raises `PolicyError`.
+        """
+        if not self.trusted:
+            for each in filter(is_named, _with_items(value)):
+                self._check_code(spec, each, span)
+
+    def _check_code(self, spec: str, value: object, span: Span | None) -> None:
         if isinstance(value, ModuleType):
             reason = f"it returned the module {value.__name__!r}"
             raise self._refusal(spec, Verdict(word="denied", reason=reason), span, value.__name__)
@@ -197,6 +207,21 @@ class ImportPolicy:
 def _dotted(spec: str) -> str:
     """The public name that a spec writes."""
     return rule_name(spec) if ":" in spec else f"builtins.{spec}"
+
+
+def _first(name: str, beginning: str) -> str | None:
+    """The first part of a dotted name that begins so."""
+    return next((part for part in name.split(".") if part.startswith(beginning)), None)
+
+
+def _with_items(value: object) -> Iterator[object]:
+    """A value and, when it is a plain container, what it holds: a tuple of functions is as good as the functions."""
+    yield value
+    if type(value) is dict:
+        yield from value.values()
+    elif type(value) in (list, tuple, set, frozenset):
+        assert isinstance(value, Iterable)
+        yield from value
 
 
 def _is_file_module(name: str) -> bool:
