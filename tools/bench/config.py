@@ -83,6 +83,11 @@ def _commands(folder: Path) -> dict[str, Callable[[], float]]:
     ours = [*python, "-c", OURS_COLD, str(folder / "ours")]
     commands = {
         PEER: [*python, "-c", "pass"],
+        "import jinja2, yaml, argparse, dataclasses": [
+            *python,
+            "-c",
+            "import jinja2.sandbox, yaml, argparse, dataclasses",
+        ],
         "forgather --help": [*forgather, "--help"],
         "forgather ls": [*forgather, "-p", str(PROJECT), "ls"],
         "forgather pp": [*forgather, "-p", str(PROJECT), "pp"],
