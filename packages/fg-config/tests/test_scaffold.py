@@ -102,6 +102,21 @@ def test_names_that_a_template_would_rewrite_are_refused(run, project, name):
     assert code == 2 and "FG0621" in err and "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    "words", [["--config-prefix", "/abs"], ["--config-prefix", ".."], ["--default-config", "../../../x.yaml"]]
+)
+def test_a_project_stays_in_its_directory(run, project, words):
+    code, _, err = run("project", "create", "-p", "lab", "--name", "Odd", "--scaffold", "plain", *words)
+    assert code == 2 and "no template name" in err and not (project.parent / "odd").exists()
+
+
+def test_a_name_may_look_like_what_is_filled_in(run, project):
+    words = ["--name", "@description@", "--description", "@name@", "--project-dir-name", "odd"]
+    assert run("project", "create", "-p", "lab", *words, "--scaffold", "plain")[0] == 0
+    meta = read_project_meta(project.parent / "odd")
+    assert (meta.name, meta.description) == ("@description@", "@name@")
+
+
 def test_a_project_needs_a_workspace_and_a_known_scaffold(run, project, tmp_path):
     code, _, err = run("project", "create", "--name", "Lost")
     assert code == 2 and "forgather ws create" in err
@@ -146,13 +161,23 @@ def test_new_configs(run, project):
         (["default.yaml"], "exists already"),
         (["big"], "ends with .yaml"),
         (["../../big.yaml"], "no template name"),
+        ([".yaml"], "no template name"),
+        (["a/.hidden/big.yaml"], "no template name"),
+        (["big.yaml", "picture.png"], "picture.png is no text"),
         (["big.yaml", "defualt.yaml"], "did you mean 'default.yaml'"),
     ],
 )
 def test_new_configs_that_cannot_be(run, project, words, message):
+    (project.parents[1] / "picture.png").write_bytes(b"\x89PNG\xff")
     before = files_below(project)
     code, _, err = run("project", "new_config", "-p", project, *words)
     assert code == 2 and message in err and files_below(project) == before
+
+
+def test_a_project_without_a_directory_of_templates_gets_none(run, project):
+    (project / "meta.yaml").write_text("searchdir: []\n")
+    code, _, err = run("project", "new_config", "-p", project, "big.yaml")
+    assert code == 2 and "searches no directory of its own" in err and "meta.yaml:1" in err
 
 
 def test_a_config_for_a_project_without_any(run, tmp_path):

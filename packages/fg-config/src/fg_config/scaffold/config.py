@@ -11,7 +11,7 @@ from fg_config.hints import nearest
 from fg_config.projects.meta import ProjectMeta, config_names
 from fg_config.projects.project import Project
 from fg_config.projects.workspace import WORKSPACE
-from fg_config.scaffold.files import quoted, write_new
+from fg_config.scaffold.files import checked_template_name, quoted, text_of, write_new
 
 NewKind = Literal["config", "project", "ws"]
 
@@ -21,31 +21,19 @@ def create_template(meta: ProjectMeta, name: str, kind: NewKind, copy_from: str 
 
     `copy_from` names a config or template of the project, or a file. Raises `ProjectError`, and then writes nothing.
     """
-    file = _place(meta, kind) / _checked(name)
+    file = _place(meta, kind) / checked_template_name(name)
     text = _start(meta, name, kind) if copy_from is None else _text_of(meta, copy_from)
     write_new({file: text})
     return file
 
 
 def _place(meta: ProjectMeta, kind: NewKind) -> Path:
-    match kind:
-        case "config":
-            return meta.searchdir[0] / meta.config_prefix
-        case "project":
-            return meta.searchdir[0]
-        case "ws":
-            return meta.workspace_root / WORKSPACE
-
-
-def _checked(name: str) -> str:
-    parts = Path(name).parts
-    if not name.endswith(".yaml") or name.startswith("/") or ".." in parts:
-        raise ProjectError(
-            f"{name!r} is no template name",
-            code="FG0624",
-            help="a relative name that ends with .yaml, such as big.yaml",
-        )
-    return name
+    if kind == "ws":
+        return meta.workspace_root / WORKSPACE
+    if not meta.searchdir:
+        span, help = meta.places.get("searchdir"), "write `searchdir: [ templates ]`"
+        raise ProjectError("the project searches no directory of its own", code="FG0603", span=span, help=help)
+    return meta.searchdir[0] / (meta.config_prefix if kind == "config" else "")
 
 
 def _text_of(meta: ProjectMeta, source: str) -> str:
@@ -53,9 +41,9 @@ def _text_of(meta: ProjectMeta, source: str) -> str:
     for name in (f"{meta.config_prefix}/{source}", source):
         file = environment.find_template(name)
         if file is not None:
-            return file.read_text(encoding="utf-8")
+            return text_of(file)
     if Path(source).is_file():
-        return Path(source).read_text(encoding="utf-8")
+        return text_of(Path(source))
     known = [*config_names(meta.searchdir, meta.config_prefix), *environment.template_names()]
     raise ProjectError(f"nothing to copy: no config, template or file {source!r}", help=nearest(source, known))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -45,11 +46,26 @@ def _remove(paths: Iterator[Path]) -> None:
             path.unlink(missing_ok=True)
 
 
+def text_of(file: Path) -> str:
+    """The text of a file that is copied. Raises `ProjectError` when it is none."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ProjectError(f"{file} is no text in UTF-8: {error}", code="FG0625") from error
+
+
+def checked_template_name(name: str) -> str:
+    """`name`, if a template can have it. Raises `ProjectError`."""
+    parts = Path(name).parts
+    if not name.endswith(".yaml") or "\\" in name or name.startswith("/") or any(part[0] == "." for part in parts):
+        help = "a relative name without hidden parts that ends with .yaml, such as big.yaml"
+        raise ProjectError(f"{name!r} is no template name", code="FG0624", help=help)
+    return name
+
+
 def filled(text: str, values: Mapping[str, str]) -> str:
-    """`text` with every `@name@` replaced by its value."""
-    for name, value in values.items():
-        text = text.replace(f"@{name}@", value)
-    return text
+    """`text` with every `@name@` replaced by its value; what values look like does not matter."""
+    return re.sub(r"@(\w+)@", lambda found: values.get(found[1], found[0]), text)
 
 
 def quoted(text: str, what: str) -> str:

@@ -15,7 +15,7 @@ from fg_config.distributions import SCAFFOLDS, resources
 from fg_config.errors import ProjectError
 from fg_config.hints import nearest
 from fg_config.projects.workspace import META, find_workspace_dir
-from fg_config.scaffold.files import filled, quoted, write_new
+from fg_config.scaffold.files import checked_template_name, filled, quoted, text_of, write_new
 
 PLAIN: Final = "plain"  # the scaffold that needs nothing but this distribution
 
@@ -55,8 +55,7 @@ class NewProject:
     def create(self) -> list[Path]:
         """Write the files and return them. Raises `ProjectError`, and then writes nothing."""
         find_workspace_dir(self.directory)
-        if not self.default_config.endswith(".yaml"):
-            raise ProjectError(f"{self.default_config!r} is no config name", help="a config ends with .yaml")
+        checked_template_name(f"{self.config_prefix}/{self.default_config}")
         contents = self._copied() if self.copy_from is not None else self._from_scaffold(self._folder(), None)
         write_new(contents)
         return list(contents)
@@ -71,7 +70,7 @@ class NewProject:
     def _copied(self) -> dict[Path, str]:
         """README and record of the plain scaffold; the config is the text of another."""
         assert self.copy_from is not None
-        text = self.copy_from.expanduser().read_text(encoding="utf-8")
+        text = text_of(self.copy_from.expanduser())
         return self._from_scaffold(scaffolds()[PLAIN], text)
 
     def _from_scaffold(self, folder: Path, config: str | None) -> dict[Path, str]:
