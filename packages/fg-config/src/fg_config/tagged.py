@@ -20,6 +20,17 @@ def container_tag(call: Call) -> str | None:
     return tag if tag and plain and len(call.args) == 1 and type(call.args[0]) is kind else None
 
 
+def tag_of(value: object) -> str:
+    """The tag of a node as people read it, `!call:torch:Tensor@x`, `!list:@x`, `!var lr`; empty for anything else."""
+    if isinstance(value, Var):
+        return f"!var {value.name}"
+    if not isinstance(value, Call):
+        return ""
+    name = f"@{value.name}" if value.name else ""
+    tag = container_tag(value)
+    return f"!{tag}{':' if name else ''}{name}" if tag else f"!{value.kind}:{value.spec}{name}"
+
+
 def tagged_content(value: object) -> list[Any] | tuple[Any, ...] | dict[Any, Any] | None:
     """The container that a tagged container stands for, None for anything else."""
     if isinstance(value, Call) and container_tag(value):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,34 +9,13 @@ from typing import Any, Final
 
 from fg_config.changes.compare import Change, GraphDiff, Place, SharingChange
 from fg_config.changes.digest import head
-from fg_config.changes.structure import is_holder
-from fg_config.graph import Graph, entries
+from fg_config.graph import Graph
 from fg_config.nodes import Span, Value
-from fg_config.tagged import untagged
+from fg_config.shown import shown_flow
 
 _SIGN: Final = {"changed": "~", "spec": "!", "added": "+", "removed": "-", "moved": ">"}
 _COLOUR: Final = {"changed": "33", "spec": "35", "added": "32", "removed": "31", "moved": "36", "sharing": "34"}
-_WIDTH: Final = 72
-
-
-def shown(value: Value, width: int = _WIDTH) -> str:
-    """A value in one line of YAML, cut to `width` characters."""
-    text = _flow(value, 3)
-    return text if len(text) <= width else f"{text[: width - 1]}…"
-
-
-def _flow(value: Value, depth: int) -> str:
-    if not is_holder(value):
-        return json.dumps(value, ensure_ascii=False) if not isinstance(value, float) else repr(value)
-    content = untagged(value)
-    tag = head(value) + " " if head(value).startswith("!") else ""
-    inside = entries(content)
-    if not depth and inside:
-        return f"{tag}…"
-    if isinstance(content, (list, tuple)):
-        return f"{tag}[{', '.join(_flow(item, depth - 1) for item in content)}]"
-    pairs = ", ".join(f"{key}: {_flow(item, depth - 1)}" for key, item in inside.items())
-    return f"{tag}{{{pairs}}}" if pairs or not tag else tag.rstrip()
+_LONG_TEXT: Final = 36
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,11 +65,11 @@ def change_title(change: Change) -> str:
     """A change in one line, without the places."""
     old, new = change.old, change.new
     if old is None or new is None:
-        return f"{change.path}: {shown((new or _only(old)).value)}"
+        return f"{change.path}: {shown_flow((new or _only(old)).value)}"
     if change.kind == "moved" and old.path == new.path:
-        return f"{new.path} has another place in the list: {shown(new.value)}"
+        return f"{new.path} has another place in the list: {shown_flow(new.value)}"
     if change.kind == "moved":
-        return f"{old.path} is now {new.path}: {shown(new.value)}"
+        return f"{old.path} is now {new.path}: {shown_flow(new.value)}"
     path = new.path if old.path == new.path else f"{new.path} (before: {old.path})"
     if change.kind == "spec":
         return f"{path or 'root'}: {head(old.value)} -> {head(new.value)}"
@@ -100,11 +78,11 @@ def change_title(change: Change) -> str:
 
 def _pair(old: Value, new: Value) -> tuple[str, str]:
     """Two values in one line; of long texts that begin alike, what differs."""
-    if isinstance(old, str) and isinstance(new, str) and max(len(old), len(new)) > _WIDTH // 2:
+    if isinstance(old, str) and isinstance(new, str) and max(len(old), len(new)) > _LONG_TEXT:
         alike = next((index for index, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), len(min(old, new)))
         alike = max(old.rfind("/", 0, alike), 0)
         old, new = (f"…{text[alike:]}" if alike else text for text in (old, new))
-    return shown(old), shown(new)
+    return shown_flow(old), shown_flow(new)
 
 
 def _only(place: Place | None) -> Place:

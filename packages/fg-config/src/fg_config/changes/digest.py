@@ -8,22 +8,15 @@ from typing import Any
 
 from fg_config.changes.structure import is_holder
 from fg_config.graph import entries
-from fg_config.nodes import Call, Value, Var
-from fg_config.tagged import container_tag, untagged
+from fg_config.nodes import Value
+from fg_config.tagged import tag_of, untagged
 
 
 def head(value: Value) -> str:
     """What a value is apart from what it holds: its type or tag, for nodes also spec and name; a scalar whole."""
-    match value:
-        case Call():
-            name = f"@{value.name}" if value.name else ""
-            tag = container_tag(value)
-            return f"!{tag}{':' if name else ''}{name}" if tag else f"!{value.kind}:{value.spec}{name}"
-        case Var():
-            return f"!var {value.name}"
-        case dict() | list() | tuple():
-            return type(value).__name__
-    return f"{type(value).__name__} {value!r}"
+    if isinstance(value, (dict, list, tuple)):
+        return type(value).__name__
+    return tag_of(value) or f"{type(value).__name__} {value!r}"
 
 
 def same_key(key: object) -> tuple[str, str]:

@@ -7,8 +7,8 @@ import itertools
 from collections.abc import Mapping
 from typing import Any, Final, TypeGuard
 
-from fg_config.graph import entries
 from fg_config.nodes import MISSING, Call, Value, Var
+from fg_config.walking import walk
 
 SPECIAL: Final = ("latent_args", "submodule_searchpath")  # keywords of a call that belong to the language
 
@@ -58,11 +58,4 @@ def positions(holder: Value, new: Mapping[Any, Value]) -> dict[Any, Any]:
 
 def reachable(root: Value) -> dict[int, Value]:
     """Every container and node of a graph by its identity, each once."""
-    found: dict[int, Value] = {}
-    todo = [root]
-    while todo:
-        value = todo.pop()
-        if is_holder(value) and id(value) not in found:
-            found[id(value)] = value
-            todo += entries(value).values()
-    return found
+    return {id(value): value for value in walk([root])}

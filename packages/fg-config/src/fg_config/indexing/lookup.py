@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fg_config.errors import ConfigError
-from fg_config.graph import Graph, entries
+from fg_config.graph import Graph
 from fg_config.indexing.occurrences import Occurrence, SymbolKind
 from fg_config.indexing.project_index import ProjectIndex
-from fg_config.nodes import Call, Layer, Span, Value, Var
-from fg_config.provenance.shown import shown_value
+from fg_config.nodes import Layer, Span
+from fg_config.shown import shown_value
 from fg_config.steps import path_text
-from fg_config.tagged import tagged_content
+from fg_config.walking import Steps, holders
 
 
 def occurrence_at(index: ProjectIndex, file: str, line: int, column: int = 0) -> Occurrence | None:
@@ -94,24 +94,15 @@ def _distinct(found: Iterator[Occurrence] | list[Occurrence]) -> list[Span]:
     return list(dict.fromkeys(each.span for each in found))
 
 
-def _paths_at(graph: Graph, file: str, line: int) -> Iterator[tuple[str | int, ...]]:
-    """The paths whose value some layer wrote at a line, the shallowest first; each container is looked into once."""
-    todo: list[tuple[tuple[str | int, ...], Value]] = [((), graph.root)]
-    seen: set[int] = set()
-    while todo:
-        path, value = todo.pop(0)
-        content = tagged_content(value)
-        inner = value if content is None else content
-        if not isinstance(inner, (list, tuple, dict, Call, Var)) or id(inner) in seen:
-            continue
-        seen.add(id(inner))
-        for key, item in entries(inner).items():
-            if any((layer.span.file, layer.span.line) == (file, line) for layer in _layers(graph, (*path, key))):
-                yield (*path, key)
-            todo.append(((*path, key), item))
+def _paths_at(graph: Graph, file: str, line: int) -> Iterator[Steps]:
+    """The paths whose value some layer wrote at a line, the shallowest first."""
+    for steps, inside in holders(graph):
+        for path in ((*steps, key) for key in inside):
+            if any((layer.span.file, layer.span.line) == (file, line) for layer in _layers(graph, path)):
+                yield path
 
 
-def _layers(graph: Graph, path: tuple[str | int, ...]) -> tuple[Layer, ...]:
+def _layers(graph: Graph, path: Steps) -> tuple[Layer, ...]:
     try:
         return graph.origins(path)
     except ConfigError:

@@ -10,7 +10,6 @@ from typing import Literal, TypeAlias
 import yaml
 
 from fg_config.lint.context import ConfigContext, source_span
-from fg_config.lint.rules_graph import walk
 from fg_config.lint.rules_yaml import anchors_of
 from fg_config.lint.syntax import syntax_of
 from fg_config.nodes import Call, Span
@@ -18,6 +17,7 @@ from fg_config.parsing.places import span_of
 from fg_config.rendering.facts import TemplateFacts
 from fg_config.rendering.source import TemplateSource
 from fg_config.tagged import container_tag
+from fg_config.walking import walk
 
 SymbolKind: TypeAlias = Literal["template", "block", "variable", "anchor", "spec", "target"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import yaml
 
@@ -13,24 +13,9 @@ from fg_config.lint.rules_yaml import nodes_of
 from fg_config.nodes import MISSING, Call, Span, Value, Var
 from fg_config.parsing.places import span_of
 from fg_config.tagged import container_tag
+from fg_config.walking import walk
 
 _GIVEN: frozenset[str] = frozenset({"pp_config"})  # what every build of a project gives
-
-
-def walk(roots: Iterable[Value], *, into_meta: bool = True) -> Iterator[Value]:
-    """Every container and node below `roots` once, in the order of the config.
-
-    Without `into_meta` what `!meta` nodes receive unbuilt is left out.
-    """
-    todo, seen = [*roots][::-1], set()
-    while todo:
-        value = todo.pop()
-        if not isinstance(value, (list, tuple, dict, Call, Var)) or id(value) in seen:
-            continue
-        seen.add(id(value))
-        yield value
-        if into_meta or not (isinstance(value, Call) and value.kind == "meta"):
-            todo += reversed(entries(value).values())
 
 
 # --- variables ----------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from fg_config.errors import ConfigError
 from fg_config.graph import Graph
@@ -17,7 +17,7 @@ from fg_config.projects.dynamic_args import parse_dynamic_args
 from fg_config.projects.meta import KEYS, load_meta
 from fg_config.projects.project import Project
 from fg_config.projects.workspace import META
-from fg_config.tagged import tagged_content
+from fg_config.tagged import untagged
 
 _FLAG: Final = re.compile(r"--?[A-Za-z][\w-]*")
 
@@ -42,7 +42,7 @@ def missing_search_directories(project: Project) -> Iterator[Finding]:
 def _entry_span(graph: Graph, index: int) -> Span | None:
     if "searchdir" not in graph.targets:
         return None
-    content = tagged_content(graph.target("searchdir")) or graph.target("searchdir")
+    content = untagged(graph.target("searchdir"))
     return graph.span(("searchdir", index) if isinstance(content, (list, tuple)) else ("searchdir",))
 
 
@@ -90,16 +90,11 @@ def _flags(graph: Graph) -> Iterator[tuple[tuple[str | int, ...], list[str]]]:
     """The names of each entry of `dynamic_args`, as far as they are text."""
     if "dynamic_args" not in graph.targets:
         return
-    declared = _content(graph.target("dynamic_args"))
+    declared = untagged(graph.target("dynamic_args"))
     items = declared.items() if isinstance(declared, dict) else enumerate(declared or ())
     for key, entry in items:
-        inner = _content(entry)
-        names = _content(inner.get("names")) if isinstance(inner, dict) else None
+        inner = untagged(entry)
+        names = untagged(inner.get("names")) if isinstance(inner, dict) else None
         words = [names] if isinstance(names, str) else names
         if isinstance(words, (list, tuple)):
             yield ("dynamic_args", key, "names"), [word for word in words if isinstance(word, str)]
-
-
-def _content(value: Any) -> Any:
-    content = tagged_content(value)
-    return value if content is None else content

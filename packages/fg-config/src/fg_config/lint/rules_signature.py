@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from fg_config.building.policy import ImportPolicy
 from fg_config.building.signatures import (
@@ -18,10 +18,10 @@ from fg_config.building.signatures import (
 from fg_config.hints import nearest
 from fg_config.lint.context import ConfigContext
 from fg_config.lint.findings import Finding
-from fg_config.lint.rules_graph import walk
 from fg_config.nodes import Call, Span, Value
 from fg_config.schema.annotations import accepts
-from fg_config.tagged import container_tag, tagged_content
+from fg_config.tagged import container_tag, untagged
+from fg_config.walking import walk
 
 _FAILURES: Final[dict[FailureKind, str]] = {
     "missing": "FG0514",
@@ -36,7 +36,7 @@ def signatures_for(contexts: list[ConfigContext], policy: ImportPolicy, timeout:
     """The signatures of everything that the configs call, from one child process."""
     calls = [call for context in contexts for call in _calls(context)]
     directory: Path | None = contexts[0].project.project_dir if contexts else None
-    requests = requests_of((call.spec, _plain(call.submodule_searchpath)) for call in calls)
+    requests = requests_of((call.spec, untagged(call.submodule_searchpath)) for call in calls)
     return signatures_of(requests, policy, directory, timeout) if calls else {}
 
 
@@ -57,11 +57,6 @@ def _calls(context: ConfigContext) -> list[Call]:
     return [call for call in calls if not call.spec.startswith(".")]
 
 
-def _plain(value: Value) -> Any:
-    content = tagged_content(value)
-    return value if content is None else content
-
-
 # --- one call -----------------------------------------------------------------------------------------------------
 
 
@@ -72,7 +67,7 @@ def _misfits(context: ConfigContext, call: Call, signature: Signature) -> Iterat
     yield from _surplus_positions(context, call, signature)
     yield from _missing_arguments(context, call, signature)
     for parameter, key, value in _given(call, signature):
-        if not accepts(parameter.schema, _literal(value)):
+        if not accepts(parameter.schema, untagged(value)):
             message = f"{parameter.name!r} of {call.spec} is {parameter.annotation}, not {_shown(value)}"
             yield context.found("FG0512", message, _place(context, call, key))
 
@@ -114,15 +109,9 @@ def _given(call: Call, signature: Signature) -> Iterator[tuple[Parameter, str | 
             yield signature.by_keyword[name], name, value
 
 
-def _literal(value: Value) -> Any:
-    """The value as `accepts` takes it: tagged containers looked through, `!meta` and other nodes left alone."""
-    content = tagged_content(value)
-    return value if content is None else content
-
-
 def _shown(value: Value) -> str:
-    text = repr(_literal(value))
-    return f"the {type(_literal(value)).__name__} {text if len(text) <= 60 else text[:59] + '…'}"
+    text = repr(untagged(value))
+    return f"the {type(untagged(value)).__name__} {text if len(text) <= 60 else text[:59] + '…'}"
 
 
 def _place(context: ConfigContext, call: Call, key: str | int) -> Span:

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 from fg_config.changes.run_record import RunRecord
 from fg_config.changes.search import paths_ending_in
 from fg_config.errors import GraphError
-from fg_config.graph import Graph, entries
+from fg_config.graph import Graph
 from fg_config.nodes import Call, Layer, Span, Value, Var
 from fg_config.provenance.explanation import Entry, Explanation, Feed, Kind, Origin
 from fg_config.provenance.regions import expressions_behind
 from fg_config.provenance.replaced import ancestors, replaced_lines
-from fg_config.provenance.shown import shown_value
 from fg_config.provenance.sites import Sites
 from fg_config.provenance.variables import Given, Variables
+from fg_config.shown import shown_value
 from fg_config.steps import steps_of
-from fg_config.tagged import tagged_content
 
 if TYPE_CHECKING:
     from fg_config.projects.project import Project
@@ -126,14 +125,10 @@ class _Explainer:
                     yield Origin(kind="replaced block", site=self.sites.of_line(template, line))
 
     def _entries(self, value: Value, steps: list[str | int]) -> Iterator[Entry]:
-        content = tagged_content(value)
-        holder = value if content is None else content
-        names = self.graph.item_keys.get(id(holder), ())
-        for key, item in entries(holder).items():
-            layers = self.graph.origins([*steps, key])
-            name = names[key] if key in range(len(names)) else key
+        for name, item in self.graph.entries(value).items():
+            layers = self.graph.origins([*steps, name])
             if layers:
-                kind = self._kind(layers[0], key, self._feeds(layers[0], key), layers[1:])
+                kind = self._kind(layers[0], name, self._feeds(layers[0], name), layers[1:])
                 yield Entry(name=str(name), value=shown_value(item), kind=kind, site=self.sites.at(layers[0].span))
             else:
                 yield Entry(name=str(name), value=shown_value(item))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fg_config.graph import Graph, entries
 from fg_config.nodes import Call, Span, Value, Var
 from fg_config.steps import path_text, steps_of
-from fg_config.tagged import tagged_content
+from fg_config.tagged import untagged
 
 if TYPE_CHECKING:
     from fg_config.building.policy import ImportPolicy
@@ -65,10 +65,10 @@ def calls_below(graph: Graph, path: str) -> Iterator[tuple[str, Call]]:
         if id(value) in seen or not isinstance(value, (Call, Var, dict, list, tuple)):
             continue
         seen.add(id(value))
-        content = tagged_content(value)
-        if isinstance(value, Call) and content is None:
-            yield path_text(steps), value
-        inner = entries(value if content is None else content)
+        content = untagged(value)
+        if isinstance(content, Call):
+            yield path_text(steps), content
+        inner = entries(content)
         todo += [([*steps, key], item) for key, item in reversed(inner.items())]
 
 

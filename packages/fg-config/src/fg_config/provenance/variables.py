@@ -13,12 +13,12 @@ from jinja2.utils import Namespace
 
 from fg_config.provenance.assignments import Assignment, assignments_of
 from fg_config.provenance.explanation import Feed
-from fg_config.provenance.shown import shown_scalar
 from fg_config.provenance.sites import Sites
 from fg_config.rendering.facts import DefaultFact, ExpressionFact, SetFact
 from fg_config.rendering.names import template_globals
 from fg_config.rendering.preprocess import preprocess
 from fg_config.rendering.render import CompiledTemplate, Render, TemplateEnvironment
+from fg_config.shown import shown_scalar
 
 # Names that say nothing about a value: the language's own, and functions that only compute with their arguments.
 _LANGUAGE: Final = ("super", "self", "loop", "caller", "varargs", "kwargs", "namespace")
