@@ -354,6 +354,8 @@ def test_a_saved_run_names_the_lines_as_they_were(folder, capsys, monkeypatch, t
         "  redeclared",
         f"  templates/project.yaml:{line} in sub-template tiny.args    seed: 2",
     ]
+    assert main(commands, ["explain", "--run", ".", "--set", "args.seed=3"], prog="forgather") == 2
+    assert "--run explains what was" in capsys.readouterr().err
     (folder / "templates" / "project.yaml").write_text("changed: 1\n")
     found = explain(load_run_record(tmp_path / "run"), "args.mode")
     assert [(each.kind, each.value, each.site.text) for each in found.origins] == [

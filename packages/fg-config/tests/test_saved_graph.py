@@ -145,6 +145,10 @@ def test_files_that_are_no_records_are_refused(project):
     (project / "one" / "run.json").write_text('{"format": 9}')
     with pytest.raises(GraphError, match="has the format 9, not 1"):
         load_run_record(project / "one")
+    for damage in ("[]", '{"git": 3}', '{"overrides": [{"flags": "--set"}]}', '{"templates": 1}', '{"project_dir": 2}'):
+        (project / "one" / "run.json").write_text(damage)
+        with pytest.raises(GraphError, match=r"run\.json is damaged"):
+            load_run_record(project / "one")
     (project / "one" / "run.json").write_text("{")
     with pytest.raises(GraphError, match="is no JSON"):
         load_run_record(project / "one")

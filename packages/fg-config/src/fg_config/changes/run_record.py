@@ -80,19 +80,17 @@ def load_run_record(directory: str | os.PathLike[str]) -> RunRecord:
     if not (place / GRAPH).is_file():
         raise ProjectError(f"{place} is no run: it has no {GRAPH}", code="FG0650")
     run = _read(place / _RUN, {})
-    if run.get("format", _FORMAT) != _FORMAT:
+    if isinstance(run, dict) and run.get("format", _FORMAT) != _FORMAT:
         raise GraphError(f"{place / _RUN} has the format {run['format']!r}, not {_FORMAT}", code="FG0471")
-    commit = run.get("git") or {}
+    try:
+        described = _described(run)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise GraphError(f"{place / _RUN} is damaged: {error!r}", code="FG0471") from error
     return RunRecord(
         graph=load_graph(place / GRAPH),
-        text=(place / _TEXT).read_text(encoding="utf-8") if (place / _TEXT).is_file() else "",
+        text=(place / _TEXT).read_text(encoding="utf-8", errors="replace") if (place / _TEXT).is_file() else "",
         dynamic_args=_read(place / _VARIABLES, {}),
-        config_name=run.get("config_name", ""),
-        project_dir=Path(run["project_dir"]) if "project_dir" in run else None,
-        overrides=tuple(Override(**each) for each in run.get("overrides", ())),
-        templates=run.get("templates", {}),
-        commit=commit.get("commit"),
-        modified=commit.get("modified", False),
+        **described,
     )
 
 
@@ -111,6 +109,19 @@ def _description(project: Project) -> dict[str, Any]:
         "overrides": [{"flag": each.flag, "text": each.text, "number": each.number} for each in project.overrides],
         "templates": {use.file: _hash(Path(use.file)) for use in project.templates_used if Path(use.file).is_file()},
         "git": None if state is None else {"commit": state.commit, "modified": state.modified},
+    }
+
+
+def _described(run: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a `RunRecord` that `_description` wrote."""
+    git = run.get("git") or {}
+    return {
+        "config_name": run.get("config_name", ""),
+        "project_dir": Path(run["project_dir"]) if "project_dir" in run else None,
+        "overrides": tuple(Override(**each) for each in run.get("overrides", ())),
+        "templates": dict(run.get("templates", {})),
+        "commit": git.get("commit"),
+        "modified": git.get("modified", False),
     }
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from fg_config.command_line import selected_project
 from fg_config.commands import SAVED_RUN
-from fg_config.commands.output import add_output, as_json, emit
+from fg_config.commands.output import add_json, add_output, as_json, emit
+from fg_config.errors import ProjectError
 
 if TYPE_CHECKING:
     from fg_config.changes.run_record import RunRecord
@@ -29,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         SAVED_RUN, type=Path, metavar="DIR", help="explain the run that was saved in DIR, whatever the config is now"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -46,7 +47,12 @@ def run(args: argparse.Namespace) -> int:
 def _source(args: argparse.Namespace) -> Project | RunRecord:
     from fg_config.changes.run_record import load_run_record
 
-    return selected_project(args) if args.run is None else load_run_record(args.run)
+    if args.run is None:
+        return selected_project(args)
+    if args.overrides:
+        message = f"{SAVED_RUN} explains what was; --set and --set-json would change it"
+        raise ProjectError(message, code="FG0650", help="leave one of them out")
+    return load_run_record(args.run)
 
 
 def _unset(args: argparse.Namespace) -> int:
