@@ -85,6 +85,12 @@ def test_index_is_the_project_on_one_page(run, project):
     assert json.loads(run("index", "--json")[1])["readme"] == "# A title of its own\n"
 
 
+def test_a_readme_in_another_encoding_is_shown_as_far_as_it_can_be(run, project):
+    (project / "README.md").write_bytes("# Größe\n".encode("latin-1"))
+    out = run("index")[1]
+    assert "# Gr\ufffd\ufffde" in out and "## Configs" in out
+
+
 def test_tlist_files_leave_out_what_is_hidden(run, project, tmp_path):
     names = run("tlist")[1].split()
     assert f"{project}/templates/common.yaml" in names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -114,8 +115,12 @@ def test_ls_walks_and_names(run, project):
 
 
 def test_ls_of_no_project_is_an_error(run, tmp_path_factory):
-    code, out, err = run("ls", tmp_path_factory.mktemp("empty"))
+    empty = tmp_path_factory.mktemp("empty")
+    code, out, err = run("ls", empty)
     assert (code, out) == (2, "") and "meta.yaml" in err and "Traceback" not in err
+    for words in (["ls", "-r", empty], ["ls", "-r", empty / "nowhere"], ["check", "-r", "-p", empty]):
+        code, out, err = run(*words)
+        assert (code, out) == (2, "") and "no project below" in err
 
 
 def test_pp_prints_the_text_after_templates(run):
@@ -192,6 +197,20 @@ def test_output_goes_to_a_file(run, tmp_path):
     exec((tmp_path / "main.py").read_text(), namespace)
     built = namespace["construct"]()
     assert built["numbers"] is built["again"] == range(0, 10, 2)
+
+
+def test_output_follows_links_and_writes_into_pipes(run, tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "link").symlink_to("kept/file")
+    assert run("targets", "-o", tmp_path / "link")[0] == 0
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "kept" / "file").read_text().split()[-2:] == [
+        "listing",
+        "nowhere",
+    ]
+    os.mkfifo(tmp_path / "pipe")
+    reader = subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE, text=True)
+    assert run("targets", "-o", tmp_path / "pipe")[0] == 0
+    assert reader.communicate(timeout=60)[0] == (tmp_path / "link").read_text()
 
 
 def test_code_of_a_target(run):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fg_config.command_line import EXIT_PROBLEMS, CommandParser
 from fg_config.commands.output import add_output, as_json, emit
-from fg_config.commands.policy_options import add_policy_options
+from fg_config.commands.policy_options import add_policy_options, given_policy
 
 if TYPE_CHECKING:
     from fg_config.building.policy import ImportPolicy
@@ -118,13 +118,9 @@ def _check(args: argparse.Namespace, project: Path, configs: list[str]) -> Itera
 
 def _policy(args: argparse.Namespace, project: Path) -> ImportPolicy | None:
     """What `--trust` and `--allow` say; None leaves it to the project."""
-    from fg_config.building.policy import ImportPolicy
-    from fg_config.projects.policies import project_policy
     from fg_config.projects.workspace import find_workspace_dir
 
-    if args.trust:
-        return ImportPolicy.unrestricted()
-    return project_policy(project, find_workspace_dir(project), allow=args.allow) if args.allow else None
+    return given_policy(args, project, find_workspace_dir(project)) if args.trust or args.allow else None
 
 
 def _reserved_flags() -> frozenset[str]:

@@ -44,7 +44,7 @@ def _markdown(listing: ProjectListing) -> str:
 
 def _readme(listing: ProjectListing) -> str | None:
     file = listing.path / "README.md"
-    return file.read_text(encoding="utf-8") if file.is_file() else None
+    return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
 
 
 def _row(entry: ConfigEntry) -> str:

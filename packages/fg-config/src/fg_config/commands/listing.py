@@ -14,7 +14,7 @@ from fg_config.errors import ConfigError, ProjectError
 from fg_config.hints import nearest
 from fg_config.nodes import Call, Var
 from fg_config.projects.meta import ProjectMeta, config_names, read_project_meta
-from fg_config.projects.workspace import find_project_dir
+from fg_config.projects.workspace import META, find_project_dir
 from fg_config.tagged import tagged_content
 
 
@@ -61,15 +61,25 @@ class ProjectListing:
 
 
 def find_projects(places: Sequence[Path], *, recursive: bool) -> Iterator[Path]:
-    """The projects that hold `places`, or with `recursive` every project below them, sorted."""
+    """The projects that hold `places`, or with `recursive` every project below them, sorted.
+
+    Raises `ProjectError` for a place without any.
+    """
     for place in places:
         if not recursive:
-            yield Path(find_project_dir(place))
+            yield find_project_dir(place)
             continue
-        for folder, subfolders, files in os.walk(place):
-            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-            if "meta.yaml" in files:
-                yield Path(folder)
+        found = list(_projects_below(place))
+        if not found:
+            raise ProjectError(f"no project below {place.absolute()}", code="FG0602", help="choose a directory with -p")
+        yield from found
+
+
+def _projects_below(place: Path) -> Iterator[Path]:
+    for folder, subfolders, files in os.walk(place):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        if META in files:
+            yield Path(folder)
 
 
 def list_project(path: Path, only: str = "") -> ProjectListing:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from fg_config.command_line import EXIT_PROBLEMS
-from fg_config.commands.output import as_json
+from fg_config.commands.output import add_json, as_json
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-d", "--debug", action="store_true", help="the whole report of a config that cannot be read")
     parser.add_argument("-r", "--recursive", action="store_true", help="every project below the directories")
     parser.add_argument("--names", action="store_true", help="only the names of the configs, without reading them")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -35,17 +35,25 @@ def emit(text: str, args: argparse.Namespace) -> int:
     if args.output is None and not args.edit:
         print(text.removesuffix("\n"))
         return 0
-    from fg_config.files import atomic_write
-
     place = args.output or _scratch_file(args)
-    if place.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "a directory, not a file", str(place))
-    atomic_write(place, text.removesuffix("\n") + "\n")
+    _write(place, text.removesuffix("\n") + "\n")
     if args.edit:
         from fg_config.shell.editor import open_in_editor
 
         return open_in_editor([place])
     return 0
+
+
+def _write(place: Path, text: str) -> None:
+    """Replace a file, or the one that a link leads to; a pipe or device is written to."""
+    from fg_config.files import atomic_write
+
+    if place.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "a directory, not a file", str(place))
+    if place.exists() and not place.is_file():
+        place.write_text(text, encoding="utf-8")
+    else:
+        atomic_write(place.resolve() if place.is_symlink() else place, text)
 
 
 def as_json(value: object) -> str:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fg_config.building.policy import ImportPolicy
     from fg_config.projects.project import Project
 
@@ -27,12 +29,17 @@ def policy_words(args: argparse.Namespace) -> list[str]:
 
 def selected_policy(args: argparse.Namespace, project: Project) -> ImportPolicy:
     """The policy of `project` under the options."""
+    return given_policy(args, project.project_dir, project.meta.workspace_root)
+
+
+def given_policy(args: argparse.Namespace, project_dir: Path, workspace_root: Path) -> ImportPolicy:
+    """The policy of the project at `project_dir`, which need not be readable, under the options."""
     from fg_config.building.policy import ImportPolicy
     from fg_config.projects.policies import project_policy
 
     if args.trust:
         return ImportPolicy.unrestricted()
-    return project_policy(project.project_dir, project.meta.workspace_root, allow=args.allow)
+    return project_policy(project_dir, workspace_root, allow=args.allow)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fg_config.commands.output import as_json
+from fg_config.commands.output import add_json, as_json
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -14,7 +14,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--remove", action="store_true", help="trust DIR no more")
     choice.add_argument("--list", action="store_true", help="list what is trusted (default without DIR)")
-    parser.add_argument("--json", action="store_true", help="list as JSON")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
