@@ -317,6 +317,7 @@ def test_the_built_in_template_has_a_name_and_may_ignore_keywords():
         (node("a b:c"), "'a b:c'"),
         (node("x:class"), "'x:class'"),
         (node("a.py:X", submodule_searchpath=var("p")), "submodule_searchpath"),
+        (functools.reduce(lambda inner, _: [inner], range(2000), None), "nest too deeply"),
     ],
 )
 def test_what_has_no_source_form_is_an_error(value, message):

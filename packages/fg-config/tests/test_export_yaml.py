@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import pytest
@@ -106,6 +107,7 @@ def test_the_policy_says_which_nodes_get_a_name(policy, anchors):
         "just text",
         "a: &shared [1, {b: 2}]\nc: *shared\nd: [[], [[1]], {}]\n",
         "t: !tuple [&a !list [1], *a]\n",
+        "a: !call:dict@a%20b []\nb: !call:dict@a-20-b []\n",
         "a: !var &v\n    name: x\n    default: &n !factory:object []\nb: *n\n",
     ],
 )
@@ -136,6 +138,7 @@ def test_long_keys_and_odd_numbers_read_back():
         ({".hidden": 1}, "'.hidden'"),
         ({"a": Call(kind="call", spec="a@b:c", span=Span(file="f", line=1))}, "holds '@'"),
         ({"a": "\ud800"}, "lone surrogate"),
+        (reduce(lambda inner, _: [inner], range(2000), None), "nest too deeply"),
     ],
 )
 def test_what_cannot_be_written_is_an_error(root, message):

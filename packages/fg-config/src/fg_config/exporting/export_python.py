@@ -13,7 +13,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from fg_config.building.builder import run_meta_node
 from fg_config.building.resolver import resolve_alias
-from fg_config.errors import TemplateError
+from fg_config.errors import GraphError, TemplateError
 from fg_config.exporting.export_yaml import checked_policy
 from fg_config.exporting.python_encoder import Encoder, MetaRunner, SourceText
 from fg_config.exporting.python_symbols import DynamicImport
@@ -50,8 +50,11 @@ def to_source(
     Raises `GraphError` for values and specs that have no source form.
     """
     policy = checked_policy(name_policy or "named")
-    encoder = Encoder(root, policy=policy, run_meta=run_meta, alias=alias)
-    main_body = layout(encoder.encode(root))
+    try:
+        encoder = Encoder(root, policy=policy, run_meta=run_meta, alias=alias)
+        main_body = layout(encoder.encode(root))
+    except RecursionError as error:
+        raise GraphError("lists and mappings nest too deeply to be written as Python") from error
     return GeneratedSource(
         imports=encoder.symbols.imports,
         module_imports=sorted(encoder.symbols.module_imports),

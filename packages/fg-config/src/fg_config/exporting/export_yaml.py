@@ -53,10 +53,19 @@ def to_yaml(root: Value, *, name_policy: str = "named") -> str:
 
     Raises `GraphError` for a value that the language cannot express (a plain tuple, a set, a key that is a node).
     """
+    policy = checked_policy(name_policy)
+    try:
+        return "\n".join(_lines(root, policy)) + "\n"
+    except RecursionError as error:
+        raise GraphError("lists and mappings nest too deeply to be written as YAML") from error
+
+
+def _lines(root: Value, policy: NamePolicy) -> Iterator[str]:
     shared = _SharedValues.of(root)
-    writer = _Writer(names=_anchor_names(shared, checked_policy(name_policy)))
-    lines = [*writer.definitions(shared.postorder), *writer.root(root)] if isinstance(root, dict) else writer.root(root)
-    return "\n".join(lines) + "\n"
+    writer = _Writer(names=_anchor_names(shared, policy))
+    if isinstance(root, dict):
+        yield from writer.definitions(shared.postorder)
+    yield from writer.root(root)
 
 
 # --- what is met, and how often ---------------------------------------------------------------------------------
@@ -117,14 +126,14 @@ def children(value: Value) -> Iterator[Value]:
 def _anchor_names(shared: _SharedValues, policy: NamePolicy) -> dict[int, str]:
     """Anchor of every value that needs one: its explicit name where it has one, else the next Greek letter."""
     needing = [value for value in shared.preorder if shared.needs_name(value, policy)]
-    names = {id(value): _anchor(value.name) for value in needing if isinstance(value, Call) and value.name}
-    taken = set(names.values())
-    free = (name for name in _greek_names() if name not in taken)
+    explicit = {_anchor(value.name): id(value) for value in needing if isinstance(value, Call) and value.name}
+    names = {identity: name for name, identity in explicit.items()}
+    free = (name for name in _greek_names() if name not in explicit)
     return {id(value): names[id(value)] if id(value) in names else next(free) for value in needing}
 
 
 def _anchor(name: str) -> str:
-    """`name` with everything that an anchor cannot hold written as its code point, so that names stay distinct."""
+    """`name` with everything that an anchor cannot hold written as its code point."""
     return re.sub(r"[^A-Za-z0-9_-]", lambda match: f"-{ord(match[0]):x}-", name)
 
 
