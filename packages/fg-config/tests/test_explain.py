@@ -149,6 +149,7 @@ mixed: !call:dict
     depth: 5
 twice: { seed: 1, seed: 2 }
 late: !var { name: width, default: {{ width | default(7) }} }
+odd: { null: 1, 2.5: { deep: 2 } }
 given: {{ 1 if flag is defined else 2 }}
 """
 
@@ -167,6 +168,14 @@ def test_the_default_of_a_variable_has_origins_like_any_value(folder):
     ]
     (entry,) = explain(Project("many.yaml", folder), "late").entries
     assert (entry.name, entry.kind, entry.site.line) == ("default", "default()", line)
+
+
+def test_keys_that_are_no_text_are_explained_too(folder):
+    (folder / "templates" / "configs" / "many.yaml").write_text(MANY_WRITES)
+    (line,) = lines_of(MANY_WRITES, "odd:")
+    project = Project("many.yaml", folder)
+    assert [(each.name, each.site.line) for each in explain(project, "odd").entries] == [("None", line), ("2.5", line)]
+    assert explain(project, 'odd."2.5".deep').value == 2
 
 
 def test_a_name_that_only_the_rendering_template_can_know_says_so(folder):

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from fg_config import GraphError, UnknownTargetError
+from fg_config import Graph, GraphError, UnknownTargetError
 from fg_config.parsing.parse import parse_graph
+from fg_config.steps import path_text
 from fg_config.tagged import is_plain
 
 TEXT = """\
@@ -45,6 +46,12 @@ def test_a_wrong_step_is_named_with_near_matches(graph):
     with pytest.raises(GraphError) as caught:
         graph.at("trainer_args.beta")
     assert (caught.value.message, caught.value.help) == ("no 'beta' in 'trainer_args.beta'", "did you mean 'betas'?")
+
+
+@pytest.mark.parametrize("key", [None, 1.5, 7, False, "a.b", ""])
+def test_every_key_has_a_path(key):
+    graph = Graph({"x": {key: "there", "other": 1}})
+    assert graph.at(path_text(["x", key])) == graph.at(["x", key]) == "there"
 
 
 def test_targets(graph):

@@ -80,8 +80,10 @@ class Graph:
         inside = entries(holder)
         item_keys = self.item_keys.get(id(holder), ())
         by_key = item_keys.index(step) if step in item_keys else None
-        for key in (step, _as_index(step), by_key):
-            if key is not None and key in inside:
+        indices = (key for key in (_as_index(step), by_key) if key is not None)
+        by_text = (key for key in inside if str(key) == step)  # `null` and `1.5` are keys, too
+        for key in (step, *indices, *by_text):
+            if key in inside:
                 return (id(holder), key), inside[key]
         text = path if isinstance(path, str) else path_text(path)
         raise GraphError(f"no {str(step)!r} in {text!r}", code="FG0403", help=self._missing(holder, step, inside))

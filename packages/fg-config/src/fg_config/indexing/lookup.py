@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fg_config.errors import ConfigError
 from fg_config.graph import Graph
 from fg_config.indexing.occurrences import Occurrence, SymbolKind
 from fg_config.indexing.project_index import ProjectIndex
-from fg_config.nodes import Layer, Span
+from fg_config.nodes import Span
 from fg_config.shown import shown_value
 from fg_config.steps import path_text
 from fg_config.walking import Steps, holders
@@ -98,12 +97,5 @@ def _paths_at(graph: Graph, file: str, line: int) -> Iterator[Steps]:
     """The paths whose value some layer wrote at a line, the shallowest first."""
     for steps, inside in holders(graph):
         for path in ((*steps, key) for key in inside):
-            if any((layer.span.file, layer.span.line) == (file, line) for layer in _layers(graph, path)):
+            if any((layer.span.file, layer.span.line) == (file, line) for layer in graph.origins(path)):
                 yield path
-
-
-def _layers(graph: Graph, path: Steps) -> tuple[Layer, ...]:
-    try:
-        return graph.origins(path)
-    except ConfigError:
-        return ()  # a key that no path can name
