@@ -461,6 +461,7 @@ CUT_OFF = [
     """a: 'chat ## it''s general'\nb: 2\nc: 'three'\n""",
     """a: [ "chat ## general", "other ## general" ]\nb: [ "c" ]\n""",
     """a: "chat ## general"\nb: "\\d"\n""",
+    """b: "chat ## general"\n""",
 ]
 
 

@@ -82,7 +82,7 @@ def _string_cut_off(mark: Any, text: str) -> YamlError | None:
     """The error of a string that lost its end to a `##`, when `mark` is in what it swallowed or right behind that."""
     if not isinstance(text, RenderedText):
         return None
-    for line in reversed(list(_LINE.finditer(text, 0, mark.index))):
+    for line in reversed(list(_LINE.finditer(f"{text}\n", 0, mark.index + 1))):
         begin = line.start() + open_string(line[0])
         if begin < line.start():
             continue
