@@ -329,6 +329,11 @@ def sweep(project: Path, *words: str) -> list[str]:
     return [sys.executable, "-m", "fg_config", "sweep", "-p", str(project), *words, "--run"]
 
 
+def test_running_prints_no_table(run):
+    code, out, err = run("sweep", "lr=1,2", "--run", "--json")
+    assert (code, out) == (2, "") and "--run prints what the runs print" in err
+
+
 def test_running_stops_at_the_first_failure(script):
     done = subprocess.run(sweep(script, "main.seed=2,3,4"), capture_output=True, text=True, timeout=120)
     assert (done.returncode, (script / "ran").read_text()) == (7, "2 3 ")

@@ -57,6 +57,7 @@ def test_a_value_that_is_called_like_a_verb_is_no_verb(project):
 def test_configs_of_the_selected_project(project, monkeypatch):
     assert offered("pp", "-t", "") == ["broken.yaml", "large.yaml", "small.yaml"]
     assert offered("-t", "l") == ["large.yaml"]
+    assert offered("diff", "small.yaml", "l") == ["large.yaml"]
     assert offered("pp", "--config-template=l") == ["--config-template=large.yaml"]
     monkeypatch.chdir("/")
     assert offered("pp", "-t", "") == []
@@ -95,6 +96,7 @@ def test_paths_of_the_graph_grow_step_by_step(project):
     assert offered("explain", "main.n") == ["main.numbers", "main.nested"]
     assert offered("explain", "main.nested.") == ["main.nested.inner", "main.nested.other", 'main.nested."a.b"']
     assert offered("explain", "main.steps.") == ["main.steps.first", "main.steps.second"]
+    assert offered("sweep", "main.nested.i") == ["main.nested.inner"]
     assert offered("graph", "--set", "~main.st") == ["~main.steps"]
     assert offered("graph", "--set", "main.nested.i") == ["main.nested.inner"]
     assert offered("explain", "nowhere.") == []

@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
-from fg_config.hints import nearest
+from fg_config.hints import near_matches, nearest
 
 if TYPE_CHECKING:
     from fg_config.changes.overrides import Override
+    from fg_config.projects.meta import ProjectMeta
     from fg_config.projects.project import Project
 
 EXIT_PROBLEMS: Final = 1  # the command ran and found something wrong, or the verb does not exist
@@ -69,11 +70,7 @@ class CommandParser(argparse.ArgumentParser):
 
 def _near(word: str, known: Iterable[str]) -> str | None:
     """`'--lerning-rate': did you mean '--learning-rate'?`, or None when nothing is near."""
-    import difflib  # imported here: most commands make no mistake
-
-    names = sorted(set(known))
-    begun = [name for name in names if name.startswith(word) and len(word) > len("--")]
-    near = begun[:3] or difflib.get_close_matches(word, names, n=3)
+    near = near_matches(word, sorted(set(known)))
     return f"{word!r}: did you mean {' or '.join(map(repr, near))}?" if near else None
 
 
@@ -244,6 +241,14 @@ def selected_project(args: argparse.Namespace) -> Project:
     if base is None or variables:
         return _project(args, variables, overrides)
     return base.with_overrides(overrides) if overrides else base
+
+
+def selected_record(args: argparse.Namespace) -> ProjectMeta:
+    """The record of the project that `args` select, whichever config is chosen."""
+    from fg_config.projects.meta import read_project_meta
+    from fg_config.projects.workspace import find_project_dir
+
+    return read_project_meta(find_project_dir(args.project_dir))
 
 
 def given_dynamic_arguments(args: argparse.Namespace) -> dict[str, Any]:

@@ -7,10 +7,16 @@ from collections.abc import Iterable
 
 def nearest(word: str, candidates: Iterable[str], what: str = "names") -> str | None:
     """`did you mean 'a' or 'b'?`; the whole list when nothing is near and it is short; None when there is nothing."""
-    import difflib  # imported here: most commands make no mistake
-
     known = sorted({str(name) for name in candidates})
-    near = [name for name in known if word and name.startswith(word)][:3] or difflib.get_close_matches(word, known, n=3)
-    if near:
+    if near := near_matches(word, known):
         return f"did you mean {' or '.join(map(repr, near))}?"
     return f"known {what}: {', '.join(known)}" if 0 < len(known) <= 12 else None
+
+
+def near_matches(word: str, known: Iterable[str]) -> list[str]:
+    """At most three of `known`: those that begin with `word`, else those that differ little from it."""
+    import difflib  # imported here: most commands make no mistake
+
+    names = list(known)
+    begun = [name for name in names if word.strip("-") and name.startswith(word)]
+    return begun[:3] or difflib.get_close_matches(word, names, n=3)

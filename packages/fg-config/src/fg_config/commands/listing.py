@@ -15,7 +15,7 @@ from fg_config.hints import nearest
 from fg_config.nodes import Call, Var
 from fg_config.projects.meta import ProjectMeta, config_names, read_project_meta
 from fg_config.projects.workspace import META, find_project_dir
-from fg_config.tagged import tagged_content
+from fg_config.tagged import untagged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +104,8 @@ def _entry(record: ProjectMeta, config: str) -> ConfigEntry:
     environment = ConfigEnvironment(record.search_path, record.variables)
     name = f"{record.config_prefix}/{config}"
     try:
-        meta = environment.load_config(name, variables={}, directory=record.project_dir).graph.target("meta")
-        meta = tagged_content(meta) or meta
+        graph = environment.load_config(name, variables={}, directory=record.project_dir).graph
+        meta = untagged(graph.target("meta"))
     except ConfigError as error:
         return ConfigEntry(config=config, default=default, error=_reason(error), report=str(error))
     return ConfigEntry(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from fg_config.command_line import selected_record
 from fg_config.commands.output import add_json, add_output, as_json, emit
 
 if TYPE_CHECKING:
@@ -21,10 +22,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the record as Markdown or JSON."""
     from fg_config.projects.catalog import template_places
-    from fg_config.projects.meta import read_project_meta
-    from fg_config.projects.workspace import find_project_dir
 
-    meta = read_project_meta(find_project_dir(args.project_dir))
+    meta = selected_record(args)
     places = template_places(meta)
     return emit(as_json(_json(meta, places)) if args.json else _markdown(meta, places), args)
 

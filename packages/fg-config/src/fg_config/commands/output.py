@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 from typing import Final
 
+from fg_config.command_line import selected_record
+
 _SUFFIXES: Final = {"python": "py", "files": "txt", "tree": "txt", "repr": "txt", "none": "txt"}  # of --format
 _OF_VERB: Final = {"pp": "yaml", "code": "py", "index": "md", "meta": "md"}
 
@@ -69,10 +71,7 @@ def _scratch_file(args: argparse.Namespace) -> Path:
 
 
 def _config_stem(args: argparse.Namespace) -> str:
-    from fg_config.projects.meta import read_project_meta
-    from fg_config.projects.workspace import find_project_dir
-
-    name = args.config_template or read_project_meta(find_project_dir(args.project_dir)).default_config or "project"
+    name = args.config_template or selected_record(args).default_config or "project"
     return name.removesuffix(".yaml").replace("/", "-")
 
 

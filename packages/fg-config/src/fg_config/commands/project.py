@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from fg_config.command_line import selected_record
 from fg_config.commands.output import add_json, as_json
 
 
@@ -47,22 +48,20 @@ def run(args: argparse.Namespace) -> int:
     """Print the directory, or do what the action says."""
     if args.action == "create":
         return _create(args)
-    from fg_config.projects.meta import read_project_meta
-    from fg_config.projects.workspace import find_project_dir
-
-    directory = find_project_dir(args.project_dir)
     if args.action is None:
-        print(directory)
+        from fg_config.projects.workspace import find_project_dir
+
+        print(find_project_dir(args.project_dir))
         return 0
+    meta = selected_record(args)
     if args.action == "show":
         from fg_config.commands.meta import record, record_lines
 
-        meta = read_project_meta(directory)
         print(as_json(record(meta)) if args.json else "\n".join(record_lines(meta)))
         return 0
     from fg_config.scaffold.config import create_template
 
-    print(f"created {create_template(read_project_meta(directory), args.name, args.type, args.copy_from)}")
+    print(f"created {create_template(meta, args.name, args.type, args.copy_from)}")
     return 0
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fg_config.command_line import EXIT_INTERRUPTED, selected_project
 from fg_config.commands.output import add_output, as_json, emit
+from fg_config.errors import ProjectError
 
 if TYPE_CHECKING:
     from fg_config.changes.sweep import Sweep, SweepRow
@@ -41,6 +42,9 @@ def run(args: argparse.Namespace) -> int:
     sweep = Sweep(selected_project(args), args.axes)
     rows = list(sweep.rows())
     if args.run:
+        if args.output is not None or args.edit or args.format != "table":
+            message = "--run prints what the runs print, which -o, -e and --format do not change"
+            raise ProjectError(message, code="FG0654", help="call sweep once more without --run for the table")
         return _run_all(sweep, rows)
     match args.format:
         case "commands":
@@ -85,8 +89,6 @@ def _data(sweep: Sweep, row: SweepRow) -> dict[str, Any]:
 def _run_all(sweep: Sweep, rows: Sequence[SweepRow]) -> int:
     """Train the rows one after the other. Ctrl-C reaches the run, which saves; the sweep waits for it and ends."""
     if importlib.util.find_spec("fg_trainers") is None:
-        from fg_config.errors import ProjectError
-
         raise ProjectError("training needs fg-trainers", code="FG0654", help="pip install fg-trainers")
     for number, row in enumerate(rows, 1):
         print(f"[{number}/{len(rows)}] {row.name}", flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
+from fg_config.command_line import selected_record
 from fg_config.commands.output import add_output, as_json, emit
 
 _FORMATS: Final = ("files", "md", "json")
@@ -21,10 +22,8 @@ def run(args: argparse.Namespace) -> int:
     """Print the templates. Those that another file hides are only in the JSON."""
     from fg_config.commands.forest import forest_markdown, lineages
     from fg_config.projects.catalog import template_files
-    from fg_config.projects.meta import read_project_meta
-    from fg_config.projects.workspace import find_project_dir
 
-    files = list(template_files(read_project_meta(find_project_dir(args.project_dir))))
+    files = list(template_files(selected_record(args)))
     if args.format == "json":
         rows = [{**file.to_json(), "templates": [each.to_json() for each in lineages([file])]} for file in files]
         return emit(as_json(rows), args)

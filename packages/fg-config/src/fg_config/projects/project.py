@@ -16,14 +16,11 @@ from fg_config.graph import Graph
 from fg_config.hints import nearest
 from fg_config.projects.dynamic_args import DynamicArg, parse_dynamic_args
 from fg_config.projects.meta import config_names, read_project_meta
-from fg_config.projects.workspace import find_project_dir
 from fg_config.rendering.render import Render, TemplateUse
 from fg_config.rendering.sourcemap import RenderedText
 
 if TYPE_CHECKING:
     from fg_config.building.policy import ImportPolicy
-
-__all__ = ["Project", "find_project_dir", "from_project", "list_configs", "read_project_meta"]
 
 
 class Project:

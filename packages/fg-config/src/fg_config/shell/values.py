@@ -71,7 +71,9 @@ def _graph(selection: Selection) -> Graph:
 _SOURCES: Final[dict[str, Callable[[Selection, str], Iterable[str]]]] = {
     "config_template": _configs,
     "config": _configs,
+    "sides": _configs,
     "target": _targets,
     "overrides": _paths,
+    "axes": _paths,
     "path": _paths,
 }
