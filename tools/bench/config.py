@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -27,6 +28,18 @@ import sys, hydra
 with hydra.initialize_config_dir(sys.argv[1], version_base=None):
     hydra.compose('config')
 """
+_FIRST = "import time; began = time.process_time(); {}; print(time.process_time() - began)"
+OURS_FIRST = f"""\
+import sys
+from fg_config import ConfigEnvironment
+environment = ConfigEnvironment(sys.argv[1])
+{_FIRST.format("environment.load('config.yaml').graph")}
+"""
+HYDRA_FIRST = f"""\
+import sys, hydra
+hydra.initialize_config_dir(sys.argv[1], version_base=None)
+{_FIRST.format("hydra.compose('config')")}
+"""
 TREES = (25, 50, 100)
 REPEATS = 20
 
@@ -38,17 +51,25 @@ def run(rounds: int) -> dict[str, Any]:
         _write(folder)
         commands = interleaved(_commands(folder), rounds)
         trees = interleaved(_listings(folder), max(rounds // 2, 1))
+        firsts = interleaved(_first_calls(folder), rounds)
         compositions = interleaved(_compositions(folder), rounds)
+    measured = {"process": commands, "trees": trees, "first": firsts, "later": compositions}
     _print_table("new process", commands, PEER)
+    _print_table("first config of a process", firsts, "hydra.compose")
     _print_table("within a process", compositions, "hydra.compose")
     return {
-        "what": "CPU seconds (user + system): of a new process from start to exit, and of one call within a process",
+        "what": (
+            "CPU seconds (user + system): of a new process from start to exit, of the first call in a process that has"
+            " imported what it needs, and of a later call"
+        ),
         "machine": machine("jinja2", "pyyaml", "hydra-core", "omegaconf"),
         "new process": _summary(commands, PEER),
         "ls -r by number of configs": {name: round(statistics.median(values), 4) for name, values in trees.items()},
+        "first config of a process": _summary(firsts, "hydra.compose"),
         "within a process": _summary(compositions, "hydra.compose"),
         "rounds": {
-            name: [round(value, 5) for value in values] for name, values in (commands | trees | compositions).items()
+            title: {name: [round(value, 5) for value in values] for name, values in figures.items()}
+            for title, figures in measured.items()
         },
     }
 
@@ -136,6 +157,30 @@ def cpu_seconds(command: list[str], environment: Mapping[str, str]) -> float:
     if status:
         raise RuntimeError(f"exit status {os.waitstatus_to_exitcode(status)}: {command}")
     return used.ru_utime + used.ru_stime
+
+
+# --- the first config of a process ----------------------------------------------------------------------------------
+
+
+def _first_calls(folder: Path) -> dict[str, Callable[[], float]]:
+    """Imports are done and Hydra is initialised; neither side has read a file."""
+    environment = _environment(folder)
+    ours = [sys.executable, "-c", OURS_FIRST, str(folder / "ours")]
+    return {
+        "hydra.compose": _said([sys.executable, "-c", HYDRA_FIRST, str(folder / "hydra")], environment),
+        "render and read, cache of templates filled": _said(ours, environment),
+        "render and read, no cache of templates": _said(ours, environment | {"FORGATHER_CACHE_DIR": ""}),
+    }
+
+
+def _said(command: list[str], environment: Mapping[str, str]) -> Callable[[], float]:
+    """The seconds that the command prints."""
+
+    def measure() -> float:
+        return float(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
+
+    measure()  # fills the caches
+    return measure
 
 
 # --- within a process ---------------------------------------------------------------------------------------------
