@@ -8,9 +8,13 @@ from collections.abc import Iterable
 def nearest(word: str, candidates: Iterable[str], what: str = "names") -> str | None:
     """`did you mean 'a' or 'b'?`; the whole list when nothing is near and it is short; None when there is nothing."""
     known = sorted({str(name) for name in candidates})
-    if near := near_matches(word, known):
-        return f"did you mean {' or '.join(map(repr, near))}?"
-    return f"known {what}: {', '.join(known)}" if 0 < len(known) <= 12 else None
+    return did_you_mean(word, known) or (f"known {what}: {', '.join(known)}" if 0 < len(known) <= 12 else None)
+
+
+def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
+    """`did you mean 'a' or 'b'?`; None when nothing is near."""
+    near = near_matches(word, sorted(set(candidates)))
+    return f"did you mean {' or '.join(map(repr, near))}?" if near else None
 
 
 def near_matches(word: str, known: Iterable[str]) -> list[str]:

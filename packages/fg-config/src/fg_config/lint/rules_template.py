@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fg_config.errors import ConfigError
-from fg_config.hints import nearest
+from fg_config.hints import did_you_mean
 from fg_config.lint.context import ConfigContext, make, own_directories, source_span
 from fg_config.lint.findings import Finding
 from fg_config.lint.library import Library
@@ -30,7 +30,7 @@ def undefined_names(context: ConfigContext) -> Iterator[Finding]:
                 span = source_span(source, read.line)
                 advice = "give it a value with `-- set`, a dynamic argument or `| default(...)`"
                 message = f"{read.name!r} is not defined by any template of this config"
-                yield context.found("FG0203", message, span, _meant(read.name, defined.names) or advice)
+                yield context.found("FG0203", message, span, did_you_mean(read.name, defined.names) or advice)
 
 
 class _Definitions:
@@ -90,7 +90,7 @@ def unused_sets(contexts: list[ConfigContext], library: Library) -> Iterator[Fin
         for each in syntax.sets if syntax else ():
             if not each.name.startswith("_") and not library.reads(each.name):
                 span = source_span(source, each.line)
-                help = _meant(each.name, (name for name in library.names_read if is_slip(each.name, name)))
+                help = did_you_mean(each.name, (name for name in library.names_read if is_slip(each.name, name)))
                 snippet = source.line_text(span.line)
                 yield make("FG0211", f"no template reads {each.name!r}", span, help, snippet=snippet)
 
@@ -103,19 +103,13 @@ def unused_labels(contexts: list[ConfigContext], library: Library) -> Iterator[F
         if source.label is not None and source.label not in asked and not _is_banner(source):
             span = source_span(source, 0)
             message = f"nothing includes or extends the sub-template {source.label!r}"
-            help = _meant(source.label, missing) or "include it, or take it out"
+            help = did_you_mean(source.label, missing) or "include it, or take it out"
             yield make("FG0212", message, span, help)
 
 
 def _missing(context: ConfigContext) -> Iterator[str]:
     """The templates that a config asked for and did not get."""
     return (name for name, _ in context.render.requests if context.render.source(name) is None)
-
-
-def _meant(name: str, wanted: Iterable[str]) -> str | None:
-    """A near name among those that something asks for."""
-    help = nearest(name, wanted)
-    return help if help and help.startswith("did you mean") else None
 
 
 def requested(contexts: list[ConfigContext], library: Library) -> frozenset[str]:

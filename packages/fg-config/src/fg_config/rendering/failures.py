@@ -11,7 +11,7 @@ import jinja2
 from jinja2.utils import Namespace, missing
 
 from fg_config.errors import ConfigError, TemplateError, TemplateWarning
-from fg_config.hints import nearest
+from fg_config.hints import did_you_mean, nearest
 from fg_config.nodes import Span
 from fg_config.rendering.chains import sites_of, template_frames, youngest
 from fg_config.rendering.compiling import CompiledTemplate
@@ -143,9 +143,8 @@ def _undefined(render: Render, error: UndefinedNameError) -> TemplateError:
         return _copy(plain, message, hint)
     else:
         return plain
-    hint = nearest(error.name, known)
     given = "give it a value (a dynamic argument, or `-- set`), or use `| default(...)`"
-    return _copy(plain, message, hint if hint and hint.startswith("did") else given)
+    return _copy(plain, message, did_you_mean(error.name, known) or given)
 
 
 def _copy(error: TemplateError, message: str, help: str | None) -> TemplateError:
