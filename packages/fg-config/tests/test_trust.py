@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,24 @@ def test_the_record_is_private_and_dated(tmp_path, user):
     assert (record.stat().st_mode & 0o777, user.stat().st_mode & 0o777) == (0o600, 0o700)
     (entry,) = json.loads(record.read_text())["directories"]
     assert (entry["path"], entry["since"][:2], entry["since"][-6:]) == (str(tmp_path), "20", "+00:00")
+
+
+def test_changes_at_the_same_time_are_all_kept(tmp_path, user):
+    folders = [tmp_path / str(number) for number in range(6)]
+    for folder in folders:
+        folder.mkdir()
+    code = "import sys; from pathlib import Path; from fg_config.projects.trust import add_trust; input()\n"
+    code += "for name in sys.argv[1:]: add_trust(Path(name))"
+    waiting = [
+        subprocess.Popen([sys.executable, "-c", code, *map(str, some)], stdin=subprocess.PIPE, text=True)
+        for some in (folders[:3], folders[3:])
+    ]
+    for process in waiting:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.close()
+    assert [process.wait(60) for process in waiting] == [0, 0]
+    assert [each.path for each in trusted_directories()] == folders
 
 
 def test_a_link_in_place_of_a_directory_is_not_trusted(tmp_path, user):

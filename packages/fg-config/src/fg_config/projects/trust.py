@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,24 +63,27 @@ def add_trust(directory: Path) -> Path:
     place = directory.expanduser().resolve()
     if not place.is_dir():
         raise ProjectError(f"no such directory: {place}", code="FG0631", help="trust is given to directories")
-    others = [each for each in trusted_directories() if each.path != place]
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    _write([*others, TrustedDirectory(path=place, since=now)])
+    with _one_at_a_time():
+        others = [each for each in trusted_directories() if each.path != place]
+        _write([*others, TrustedDirectory(path=place, since=now)])
     return place
 
 
 def remove_trust(directory: Path) -> Path:
     """Trust `directory` no more and return its path. Raises `ProjectError` when it is not in the record."""
-    known = {each.path for each in trusted_directories()}
     # A directory that is gone, or became a link, is named as it was recorded.
     names = (directory.expanduser().resolve(), directory.expanduser().absolute())
-    place = next((name for name in names if name in known), None)
-    if place is None:
-        above = trusting_directory(directory.expanduser())
-        help = f"it is trusted because {above} is" if above else nearest(str(names[0]), map(str, known), "directories")
-        raise ProjectError(f"{names[0]} is not in the record of trust", code="FG0632", help=help)
-    _write([each for each in trusted_directories() if each.path != place])
-    return place
+    with _one_at_a_time():
+        entries = trusted_directories()
+        known = {each.path for each in entries}
+        place = next((name for name in names if name in known), None)
+        if place is not None:
+            _write([each for each in entries if each.path != place])
+            return place
+    above = trusting_directory(directory.expanduser())
+    help = f"it is trusted because {above} is" if above else nearest(str(names[0]), map(str, known), "directories")
+    raise ProjectError(f"{names[0]} is not in the record of trust", code="FG0632", help=help)
 
 
 def check_private(path: Path) -> None:
@@ -89,7 +94,18 @@ def check_private(path: Path) -> None:
         raise ProjectError(f"{path} can be changed by other users, so it decides nothing", code="FG0633", help=help)
 
 
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Two changes that read the same record would each lose what the other writes."""
+    with (private_directory(config_dir()) / f".{TRUST_FILE}.lock").open("w") as lock:
+        if os.name == "posix":
+            import fcntl  # imported here: there is none on other systems
+
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def _write(entries: list[TrustedDirectory]) -> None:
     ordered = sorted(entries, key=lambda entry: entry.path)
     record: dict[str, Any] = {"directories": [{"path": str(each.path), "since": each.since} for each in ordered]}
-    atomic_write(private_directory(config_dir()) / TRUST_FILE, json.dumps(record, indent=2) + "\n", mode=0o600)
+    atomic_write(config_dir() / TRUST_FILE, json.dumps(record, indent=2) + "\n", mode=0o600)
