@@ -14,6 +14,7 @@ from fg_config.errors import GraphError, TemplateError
 from fg_config.exporting.export_python import generate_code
 from fg_config.exporting.python_text import quoted
 from fg_config.nodes import MISSING, Call, CallKind, Span, Var
+from fg_config.parsing.parse import parse_graph
 
 SPAN = Span(file="model.yaml", line=7)
 
@@ -323,3 +324,17 @@ def test_the_built_in_template_has_a_name_and_may_ignore_keywords():
 def test_what_has_no_source_form_is_an_error(value, message):
     with pytest.raises(GraphError, match=message):
         generate_code([value])
+
+
+@pytest.mark.parametrize("target", ["*a39", "!call:m:S { a: *a39 }", "!partial:m:S { a: *a39 }"])
+def test_aliases_that_double_are_an_error_instead_of_an_endless_text(target):
+    doubled = [f"a{level}: &a{level} {{ x: *a{level - 1}, y: *a{level - 1} }}" for level in range(1, 40)]
+    text = "\n".join(["a0: &a0 { x: !factory:m:S [] }", *doubled, f"main: {target}"])
+    with pytest.raises(GraphError, match="more than 200,000 items"):
+        generate_code(parse_graph(text).target("main"))
+
+
+def test_shared_tagged_containers_that_double_are_written_once():
+    doubled = [f"a{level}: &a{level} !dict {{ x: *a{level - 1}, y: *a{level - 1} }}" for level in range(1, 40)]
+    source = generate_code(parse_graph("\n".join(["a0: &a0 !dict { x: 1 }", *doubled])).target("a39"))
+    assert source.count("=") == 39

@@ -16,7 +16,7 @@ evaluated once, where it is defined.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sized
 from itertools import groupby
 from typing import Any, Final, cast
 
@@ -43,6 +43,7 @@ _METHODS: Final = ("items", "keys", "values")
 # What the text around the code may use itself.
 _RESERVED: Final = ("self", "cls", "args", "kwargs", "resolve", "ImportPolicy")
 _NUMBERS: Final = (bool, int, float)
+_MOST_ITEMS: Final = 200_000  # of plain containers in one source file; configs have thousands
 
 
 class SourceText(str):
@@ -70,6 +71,7 @@ class Encoder:
                 self.symbols.of(node)
         self._locals = self._claim_locals(names)
         self._defined: set[int] = set()
+        self._items = 0
 
     def _claim_locals(self, names: Namespace) -> dict[int, str]:
         """Local names: explicit ones first, so that a guessed name never takes them."""
@@ -102,10 +104,13 @@ class Encoder:
             case Var():
                 return self._variable(value)
             case dict():
+                self._count(value)
                 return (Group("{", tuple(self._pairs(value)), "}"),)
             case list():
+                self._count(value)
                 return (Group("[", self._all(value), "]"),)
             case tuple():
+                self._count(value)
                 return (Group("(", self._all(value), ")", single_needs_separator=True),)
             case None | bool() | int():
                 return (repr(value),)
@@ -117,6 +122,14 @@ class Encoder:
             f"a value of type {type(value).__name__} cannot be written as Python source: {value!r}",
             help="source can hold null, bool, int, float, str, containers of them, and nodes",
         )
+
+    def _count(self, container: Sized) -> None:
+        """A plain container is written out at every alias: ten lines of ten aliases would be ten billion items."""
+        self._items += len(container)
+        if self._items > _MOST_ITEMS:
+            message = f"the lists and mappings to be written have more than {_MOST_ITEMS:,} items"
+            help = "aliases of plain containers are copies; `!list` and `!dict` are written once"
+            raise GraphError(message, code="FG0408", help=help)
 
     def _all(self, values: list[Any] | tuple[Any, ...]) -> tuple[Doc, ...]:
         return tuple(self.encode(value) for value in values)

@@ -28,6 +28,7 @@ class Usage:
         self._fresh: dict[int, bool] = {}
         self._visit(root, None)
         self._hoisted: set[int] = set()
+        self._searched: set[int] = set()
         for node in self.calls:
             if self._is_deferred(node) and self.is_lambda(node):
                 for value in self._inside(node):
@@ -122,6 +123,9 @@ class Usage:
                 return
             if self.is_named(value):
                 return
+        if id(value) in self._searched:  # aliases of aliases meet the same containers again and again
+            return
+        self._searched.add(id(value))
         for inner in self._inside(value):
             self._hoist(inner)
 
