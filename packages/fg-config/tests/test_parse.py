@@ -414,3 +414,23 @@ def test_lines_are_those_of_the_template_not_those_of_yaml():
     with pytest.raises(YamlError) as caught:
         ConfigEnvironment().load_from_string('a: "x\u2028y"\nb: 1: 2\n')
     assert (caught.value.span.line, caught.value.snippet) == (2, "b: 1: 2")
+
+
+_DOUBLED = "\n".join(
+    ["a0: &a0 { x: !call:m:S [] }", *(f"a{n}: &a{n} {{ x: *a{n - 1}, y: *a{n - 1} }}" for n in range(1, 40))]
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("!call:m:S { args: *a39 }", "`args` must be a list, not mapping of 2"),
+        ("!call:m:S { kwargs: [ *a39 ] }", "`kwargs` must be a mapping, not list of 1"),
+        ("!call:m:S { args: !call:n:T [ *a39 ] }", "`args` must be a list, not !call:n:T"),
+        ("!var { name: *a39 }", "the name of a variable is a string, not mapping of 2"),
+    ],
+)
+def test_messages_show_values_in_short_however_aliases_double(line, message):
+    with pytest.raises(YamlError) as caught:
+        parse_graph(f"{_DOUBLED}\nz: {line}")
+    assert caught.value.message == message

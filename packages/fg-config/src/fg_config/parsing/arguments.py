@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fg_config.nodes import Value
+from fg_config.shown import shown_value
 
 _POSITION: Final = re.compile(r"arg(\d+)")
 _MakeError = Callable[[str, "str | None"], Exception]
@@ -61,14 +62,14 @@ def split_arguments(content: list[Value] | dict[Any, Value] | None, make_error: 
 def _add_all(result: Arguments, items: Value, make_error: _MakeError) -> None:
     if not isinstance(items, list):
         help = "alone, `args` holds all positional arguments; a keyword of that name goes into `kwargs: {args: …}`"
-        raise make_error(f"`args` must be a list, not {items!r:.60}", help)
+        raise make_error(f"`args` must be a list, not {shown_value(items)}", help)
     for index, item in enumerate(items):
         result.add_positional(item, items, index)
 
 
 def _add_keywords(result: Arguments, keywords: Value, make_error: _MakeError) -> None:
     if not isinstance(keywords, Mapping):
-        raise make_error(f"`kwargs` must be a mapping, not {keywords!r:.60}", None)
+        raise make_error(f"`kwargs` must be a mapping, not {shown_value(keywords)}", None)
     for name, value in keywords.items():
         result.add_keyword(_checked(name, make_error), value, keywords)
 

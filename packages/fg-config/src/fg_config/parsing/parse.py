@@ -20,6 +20,7 @@ from fg_config.parsing.arguments import split_arguments
 from fg_config.parsing.loader import MAP_TAG, MERGE_TAG, SEQUENCE_TAG, compose, scalar
 from fg_config.parsing.places import span_of, yaml_error
 from fg_config.parsing.run_on_tags import run_on_tag, run_on_tag_error
+from fg_config.shown import shown_value
 
 _Pair: TypeAlias = tuple[yaml.Node, yaml.Node]
 _Merged: TypeAlias = tuple[yaml.Node, yaml.Node, Span]
@@ -334,7 +335,7 @@ class _Parser:
         self.forget(content)
         return var
 
-    def _make_var(self, node: yaml.Node, name: object, default: Any, span: Span) -> Var:
+    def _make_var(self, node: yaml.Node, name: Value, default: Any, span: Span) -> Var:
         if not isinstance(name, str) or not name:
-            raise self.error(f"the name of a variable is a string, not {name!r}", node, "FG0308")
+            raise self.error(f"the name of a variable is a string, not {shown_value(name)}", node, "FG0308")
         return Var(name=name, default=default, span=span)

@@ -18,6 +18,7 @@ from fg_config.errors import ProjectError
 from fg_config.graph import Graph
 from fg_config.hints import nearest
 from fg_config.nodes import Span
+from fg_config.shown import shown_value
 from fg_config.tagged import is_plain, plain_data, untagged
 
 logger = logging.getLogger(__name__)
@@ -144,7 +145,9 @@ def _place(graph: Graph, index: int) -> Span | None:
 def _argument(entry: Any, span: Span | None) -> DynamicArg:
     if not isinstance(entry, dict):
         raise _error(
-            f"an entry of dynamic_args is a mapping, not {entry!r}", span, 'write { names: "--flag", type: int }'
+            f"an entry of dynamic_args is a mapping, not {shown_value(entry)}",
+            span,
+            'write { names: "--flag", type: int }',
         )
     for key in entry:
         if key not in KEYS:
@@ -170,14 +173,16 @@ def _check_words(entry: Mapping[str, Any], flag: str, span: Span | None) -> None
     """Raise `ProjectError` for what argparse would refuse in words of its own, or only when it prints the help."""
     for key, kind in _KINDS.items():
         if key in entry and not isinstance(entry[key], kind):
-            message = f"{key} of {flag} is a {kind.__name__}, not {entry[key]!r}"
+            message = f"{key} of {flag} is a {kind.__name__}, not {shown_value(entry[key])}"
             raise _error(message, span, f"write {_EXAMPLES.get(key, f'{key}: text')}")
     action, count = entry.get("action", "store"), entry.get("nargs")
     for word, known, what in ((entry.get("type", "str"), CONVERTERS, "type"), (action, ACTIONS, "action")):
         if word not in known:
             raise _error(f"unknown {what} {word!r} of {flag}", span, nearest(word, known, f"{what}s"))
     if not (count is None or count in COUNTS or (type(count) is int and count > 0)):
-        raise _error(f"nargs of {flag} is {count!r}", span, "write a number above 0, or one of ? * + in quotes")
+        raise _error(
+            f"nargs of {flag} is {shown_value(count)}", span, "write a number above 0, or one of ? * + in quotes"
+        )
     if "const" in entry and action != "store_const" and count != "?":
         help = 'write nargs: "?" beside it, or action: store_const'
         raise _error(f"{flag} has a const that nothing would use", span, help)

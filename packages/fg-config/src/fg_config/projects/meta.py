@@ -15,6 +15,7 @@ from fg_config.hints import nearest
 from fg_config.nodes import Span
 from fg_config.paths import config_dir
 from fg_config.projects.workspace import META, WORKSPACE, find_workspace_dir
+from fg_config.shown import shown_value
 from fg_config.tagged import is_plain, untagged
 
 KEYS: Final = ("searchdir", "config_prefix", "default_config", "name", "description", "system_path")
@@ -84,7 +85,10 @@ def _record(graph: Graph, directory: Path) -> dict[str, Any]:
     record: dict[str, Any] = {key: root[key] for key in KEYS if root.get(key) is not None}
     for key, value in record.items():
         if key != "searchdir" and not isinstance(value, str):
-            message, help = f"{key!r} must be a string, not {value!r}", "put it in quotes if it is meant as text"
+            message, help = (
+                f"{key!r} must be a string, not {shown_value(value)}",
+                "put it in quotes if it is meant as text",
+            )
             raise ProjectError(message, code="FG0603", span=graph.span(key), help=help)
     record["searchdir"] = _directories(graph, record.get("searchdir", ["templates"]), directory)
     if "system_path" in record:
@@ -96,7 +100,10 @@ def _record(graph: Graph, directory: Path) -> dict[str, Any]:
 def _directories(graph: Graph, value: Any, directory: Path) -> tuple[Path, ...]:
     items = [value] if isinstance(value, str) else untagged(value)
     if not isinstance(items, (list, tuple)) or not all(isinstance(item, str) for item in items):
-        message, help = f"'searchdir' must be a list of directories, not {value!r}", "write `searchdir: [ templates ]`"
+        message, help = (
+            f"'searchdir' must be a list of directories, not {shown_value(value)}",
+            "write `searchdir: [ templates ]`",
+        )
         raise ProjectError(message, code="FG0603", span=graph.span("searchdir"), help=help)
     return tuple(dict.fromkeys(_absolute(directory, item) for item in items))
 
