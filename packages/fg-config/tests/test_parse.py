@@ -1,5 +1,7 @@
 """YAML to graph: scalars, repeated keys, merges, tags, arguments and root rules."""
 
+import re
+
 import pytest
 import yaml
 
@@ -434,3 +436,19 @@ def test_messages_show_values_in_short_however_aliases_double(line, message):
     with pytest.raises(YamlError) as caught:
         parse_graph(f"{_DOUBLED}\nz: {line}")
     assert caught.value.message == message
+
+
+@pytest.mark.parametrize("parser", ["CSafeLoader", "SafeLoader"])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\nb: {{ '\\ud800' }}\n", "the character U+D800 is not allowed"),
+        ("a: 1\nb: '\x07'\n", "the character U+0007 is not allowed"),
+        (f"a: 1\nb: 0x{'f' * 5000}\n", "is no int"),
+    ],
+)
+def test_what_cannot_be_a_value_is_refused_at_its_line(text, message, parser, monkeypatch):
+    monkeypatch.setattr(loader, "_Loader", getattr(yaml, parser))
+    with pytest.raises(YamlError, match=re.escape(message)) as caught:
+        ConfigEnvironment().load_from_string(text)
+    assert caught.value.span.line == 2

@@ -6,6 +6,7 @@ The C parser composes nodes with their marks; what they mean (tags, merges, repe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -35,6 +36,7 @@ _HELP: Final = {
     f"{_TAG}set": "use a list, or build one with !call:set",
     MERGE_TAG: "'<<' is only meaningful as a key; put it in quotes",
 }
+_NOT_ALLOWED: Final = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -42,17 +44,29 @@ def compose(text: str) -> yaml.Node | None:
     """Parse one YAML document to nodes; None when it is empty. Raises `YamlError`."""
     plain = str.__str__(text)  # the C parser takes no subclass of str
     _check_nesting(plain, text)
-    loader = _Loader(plain)
+    try:
+        loader = _Loader(plain)
+    except (yaml.reader.ReaderError, UnicodeEncodeError) as error:  # one parser reads ahead, the other encodes
+        raise _character_error(text) from error
     try:
         return loader.get_single_node()
     except yaml.MarkedYAMLError as error:
         from fg_config.parsing.syntax_errors import syntax_error  # imported here: most texts have none
 
         raise syntax_error(error, text) from error
-    except yaml.YAMLError as error:  # a character that YAML does not allow carries no mark
-        raise YamlError(f"YAML syntax: {error}") from error
+    except yaml.reader.ReaderError as error:
+        raise _character_error(text) from error
     finally:
         loader.dispose()
+
+
+def _character_error(text: str) -> YamlError:
+    found = _NOT_ALLOWED.search(text)
+    assert found is not None, "the parser refused a character that YAML has"
+    mark = yaml.Mark("", found.start(), text.count("\n", 0, found.start()), 0, None, 0)
+    code = f"U+{ord(found[0]):04X}"
+    help = f'write it as an escape, "\\u{ord(found[0]):04x}" in double quotes'
+    return YamlError(f"YAML syntax: the character {code} is not allowed", span=span_at(mark, text), help=help)
 
 
 def _check_nesting(plain: str, text: str) -> None:
@@ -70,10 +84,13 @@ def scalar(node: yaml.ScalarNode, text: str) -> bool | int | float | str | None:
         name = node.tag.removeprefix(_TAG)
         raise yaml_error(f"{node.value!r} has type {name!r}", node, text, code="FG0302", help=_HELP.get(node.tag))
     try:
-        return construct(node)
+        value = construct(node)
+        if isinstance(value, int):
+            str(value)  # Python refuses to write thousands of digits, so nobody could look at the config
+        return value
     except (ValueError, KeyError, IndexError) as error:  # PyYAML looks at the first character of `!!int ''`
         name = node.tag.removeprefix(_TAG)
-        raise yaml_error(f"{node.value!r} is no {name}", node, text, code="FG0302") from error
+        raise yaml_error(f"{node.value!r:.60} is no {name}", node, text, code="FG0302") from error
 
 
 def plain_data(node: yaml.Node | None, text: str = "") -> Any:
