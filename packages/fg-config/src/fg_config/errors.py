@@ -13,9 +13,13 @@ ConfigError                      base; carries a code, a span, a snippet and a h
 from __future__ import annotations
 
 import os
-from typing import ClassVar, Protocol
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Final, Protocol
 
 from fg_config.nodes import Span
+
+_FIRST_STEPS: Final = 9  # of a chain that is too long to be shown
+_LAST_STEPS: Final = 2
 
 
 class ConfigError(Exception):
@@ -74,10 +78,21 @@ def report(found: Reportable) -> str:
     if text := (found.snippet or source_line(found.span)).strip():
         lines.append(f"   |  {text}")
     if found.span is not None:
-        lines += [f"  via {step}" for step in found.span.via]
+        lines += _chain(found.span.via)
     if found.help:
         lines.append(f"  help: {found.help}")
     return "\n".join(lines)
+
+
+def _chain(steps: Sequence[Span]) -> Iterator[str]:
+    """A line for every step; templates that include each other in a circle make a thousand of them."""
+    left_out = len(steps) - _FIRST_STEPS - _LAST_STEPS
+    if left_out <= 1:
+        yield from (f"  via {step}" for step in steps)
+        return
+    yield from (f"  via {step}" for step in steps[:_FIRST_STEPS])
+    yield f"  via {left_out} more"
+    yield from (f"  via {step}" for step in steps[-_LAST_STEPS:])
 
 
 def source_line(span: Span | None) -> str:
