@@ -275,3 +275,13 @@ def test_inspecting_imports_nothing_that_the_config_names(project, run):
         verb, *rest = words
         assert run(verb, *([] if verb == "ls" else ["-t", "trap.yaml"]), *rest)[0] == 0
         assert "this" not in sys.modules
+
+
+def test_the_graph_as_an_outline_has_two_names(run):
+    assert run("graph", "--format", "fconfig") == run("graph", "--format", "repr")
+
+
+def test_the_graph_with_the_templates_behind_it(run):
+    plain, debug = run("graph")[1], run("graph", "-d")[1]
+    assert debug.startswith(plain) and "#==== configs/" in debug.removeprefix(plain)
+    assert run("graph", "--format", "none")[1] == "" and run("graph", "--format", "none", "-d")[1].startswith("#==== ")

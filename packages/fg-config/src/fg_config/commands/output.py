@@ -10,7 +10,7 @@ from typing import Final
 
 from fg_config.command_line import selected_record
 
-_SUFFIXES: Final = {"python": "py", "files": "txt", "tree": "txt", "repr": "txt", "none": "txt"}  # of --format
+_SUFFIXES: Final = {"python": "py", "files": "txt", "tree": "txt", "repr": "txt", "fconfig": "txt", "none": "txt"}  # of --format
 _OF_VERB: Final = {"pp": "yaml", "code": "py", "index": "md", "meta": "md"}
 
 
