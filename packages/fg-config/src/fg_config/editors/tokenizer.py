@@ -6,11 +6,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
 
 from fg_config.editors.tokens import Match, Parts, Region, Rule, rules_of
-
-_NEWLINE: Final = re.compile(r"\r\n|\r|\n")
+from fg_config.rendering.preprocess import NEWLINE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +24,7 @@ class PlacedToken:
 def tokenize(text: str) -> list[list[PlacedToken]]:
     """The tokens of every line of a template file, in order; what belongs to no token is left out."""
     open_regions: list[Region] = []
-    return [_merged(_line(line, open_regions), line) for line in _NEWLINE.split(text)]
+    return [_merged(_line(line, open_regions), line) for line in NEWLINE.split(text)]
 
 
 def _line(line: str, open_regions: list[Region]) -> Iterator[tuple[int, int, str | None]]:

@@ -9,11 +9,10 @@ from typing import Final
 from fg_config.lint.context import ConfigContext, source_span
 from fg_config.lint.findings import Finding
 from fg_config.lint.suppressions import SUPPRESSION, words_of
-from fg_config.rendering.source import TemplateSource
+from fg_config.rendering.preprocess import HEADER
+from fg_config.rendering.source import MARKER, TemplateSource
 from fg_config.rendering.strings import lines_in_strings
 
-_HEADER: Final = re.compile(r"(\s*)\[(\w+)!*\]\s*")
-_MARKER: Final = re.compile(r"\n(#(\s*)-{3,}\s*([\w./]+)\s*-{3,})\n")
 _STATEMENT: Final = re.compile(
     r"(if|elif|else|endif|for|endfor|set|endset|block|endblock|include|import|from|extends|macro|endmacro|call|endcall"
     r"|filter|endfilter|with|endwith|raw|endraw|autoescape|endautoescape)\b"
@@ -37,7 +36,7 @@ def _is_meant(operator: str, rest: str) -> bool:
 def list_as_header(context: ConfigContext, source: TemplateSource) -> Iterator[Finding]:
     """`[word]` alone on its line where a value is expected: behind a key that stays empty otherwise, or in a list."""
     for index, line in enumerate(source.lines):
-        header = _HEADER.fullmatch(line)
+        header = HEADER.fullmatch(line)
         if header is None or _is_block_elsewhere(context, source, header[2]):
             continue
         before, after = _neighbours(source.lines, index)
@@ -72,15 +71,15 @@ def _fills_nothing(before: str, indent: str, after: str) -> bool:
 
 def doubtful_markers(context: ConfigContext, text: str, file: str, used: frozenset[str]) -> Iterator[Finding]:
     """Banners that split a file, and markers over several lines. `used` are the labels that somebody asks for."""
-    for marker in _MARKER.finditer(text):
+    for marker in MARKER.finditer(text):
         line = text.count("\n", 0, marker.start()) + 2
         span = source_span(TemplateSource(name=file, text=text, file=file), line)
         if "\n" in marker[1]:
             words = " ".join(marker[1].split())
             yield context.found("FG0105", f"these lines read as the marker of a sub-template: {words}", span,
                                 "put a blank line or a word between them, or write the marker on one line")  # fmt: skip
-        elif marker[3] not in used and marker[2] and not re.search(r"[./]", marker[3]):
-            message = f"this banner begins the sub-template {marker[3]!r}, which nothing includes"
+        elif marker["name"] not in used and marker[2] and not re.search(r"[./]", marker["name"]):
+            message = f"this banner begins the sub-template {marker['name']!r}, which nothing includes"
             yield context.found("FG0104", message, span, "write it with `##`, or with less than three dashes")
 
 
@@ -128,7 +127,7 @@ def _begins_a_line(source: TemplateSource, line: int) -> bool:
     """
     index = line - source.first_line
     above = source.lines[index - 1].strip() if index > 0 else ""
-    if above.startswith(("--", "<<", ">>")) or _HEADER.fullmatch(above):
+    if above.startswith(("--", "<<", ">>")) or HEADER.fullmatch(above):
         return True
     return above.startswith("{%") and above.endswith("%}")
 

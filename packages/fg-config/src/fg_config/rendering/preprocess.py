@@ -11,7 +11,7 @@ from typing import Final
 
 _COMMENT: Final = re.compile(r"\s*##(.*)")
 _TRAILING_COMMENT: Final = re.compile(r"(.*)\s+#{2,}.*")
-_OPERATOR: Final = re.compile(r"\s*(--|<<|>>|==|=>)\s(.*)")
+OPERATOR: Final = re.compile(r"\s*(--|<<|>>|==|=>)\s(.*)")
 _REWRITE: Final = {
     "--": "{{% {} %}}",
     "<<": "{{%- {} %}}",
@@ -19,14 +19,14 @@ _REWRITE: Final = {
     "==": "{{{{ {} }}}}",
     "=>": "{{{{ {}|trim('\\n')}}}}",
 }
-_NEWLINE: Final = re.compile(r"\r\n|\r|\n")
-_HEADER: Final = re.compile(r"(\s*)\[(\w+)([!])*\]\s*")
+NEWLINE: Final = re.compile(r"\r\n|\r|\n")
+HEADER: Final = re.compile(r"(\s*)\[(\w+)([!])*\]\s*")
 _EXPLICIT_ONLY: Final = re.compile(r"(\s*)(?:--|<<|>>)\s+block\s+(\w+)\s.*\b(?:required|scoped)\b.*")
 
 
 def preprocess(text: str) -> str:
     """Turn the shorthand of one template into plain Jinja2."""
-    lines = _NEWLINE.split(text)
+    lines = NEWLINE.split(text)
     # A newline at the end of the text does not begin another line: blocks close on the last line with text.
     ending = "\n" if len(lines) > 1 and lines[-1] == "" else ""
     if ending:
@@ -40,7 +40,7 @@ def _rewrite_line(line: str) -> str:
         return "{# " + comment[1].replace("#}", "# }") + " #}"
     if commented := _TRAILING_COMMENT.fullmatch(line):
         line = commented[1]
-    if statement := _OPERATOR.fullmatch(line):
+    if statement := OPERATOR.fullmatch(line):
         return _REWRITE[statement[1]].format(statement[2])
     return line
 
@@ -50,7 +50,7 @@ def _block_pass(lines: list[str]) -> list[str]:
     result: list[str] = []
     open_blocks: list[tuple[int, str, bool]] = []
     for line in lines:
-        header = _HEADER.fullmatch(line)
+        header = HEADER.fullmatch(line)
         if header is None:
             result.append(line)
             continue
@@ -77,8 +77,8 @@ def swallowed_blocks(text: str) -> Iterator[tuple[int, str, str]]:
     block of the header. One that is indented deeper than the header is meant to be inside.
     """
     open_headers: list[tuple[int, str]] = []
-    for number, line in enumerate(_NEWLINE.split(text), 1):
-        if header := _HEADER.fullmatch(_rewrite_line(line)):
+    for number, line in enumerate(NEWLINE.split(text), 1):
+        if header := HEADER.fullmatch(_rewrite_line(line)):
             indent = len(header[1])
             open_headers = [*(outer for outer in open_headers if outer[0] < indent), (indent, header[2])]
         elif open_headers and (explicit := _EXPLICIT_ONLY.fullmatch(line)) and len(explicit[1]) <= open_headers[-1][0]:

@@ -15,7 +15,7 @@ from typing import Final
 from fg_config.errors import TemplateError
 from fg_config.nodes import Span
 
-_MARKER: Final = re.compile(r"\n#\s*-{3,}\s*([\w./]+)\s*-{3,}\n")
+MARKER: Final = re.compile(r"\n(#(\s*)-{3,}\s*(?P<name>[\w./]+)\s*-{3,})\n")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +56,12 @@ def split_source(text: str, *, name: str, file: str) -> list[TemplateSource]:
     parts: list[TemplateSource] = []
     label: str | None = None
     start = 0
-    for marker in [*_MARKER.finditer(text), None]:
+    for marker in [*MARKER.finditer(text), None]:
         end = marker.start() if marker else len(text)
         first_line = text.count("\n", 0, start) + 1
         parts.append(
             TemplateSource(name=label or name, text=text[start:end], file=file, first_line=first_line, label=label)
         )
         if marker:
-            label, start = marker[1], marker.end()
+            label, start = marker["name"], marker.end()
     return parts

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-_OPERATOR: Final = re.compile(r"\s*(--|<<|>>|==|=>)\s(.*)")
+from fg_config.rendering.preprocess import HEADER, OPERATOR
+
 _COMMENT: Final = re.compile(r"(?:^|\s)#{2,}(?!.*\s#{2,})")
 _BLOCK_SCALAR: Final = re.compile(r"(\s*)(?:- +)*(?:[^#'\"]*?:\s+)?(?:[!&]\S+\s+)*[|>][-+\d]*\s*(?:#.*)?")
-_HEADER: Final = re.compile(r"\s*\[\w+!*\]\s*")
 _QUOTE_BEGINS: Final = re.compile(r"(?:^|[:\-,]\s|[\[{]\s*|![\w:.@]+\s)\s*(['\"])")
 
 
@@ -51,11 +51,11 @@ def lines_in_strings(lines: Sequence[str]) -> Iterator[Hit]:
                 yield from _hits(line, number, "a block scalar")
                 continue
             scalar_indent = None
-        if _HEADER.fullmatch(line):
+        if HEADER.fullmatch(line):
             quote = ""
-        if not line.strip() or _HEADER.fullmatch(line):
+        if not line.strip() or HEADER.fullmatch(line):
             continue
-        if not quote and (line.lstrip().startswith("#") or _OPERATOR.fullmatch(line)):
+        if not quote and (line.lstrip().startswith("#") or OPERATOR.fullmatch(line)):
             continue
         yield from _quoted_hits(line, number, quote)
         quote = _open_quote(line, quote)
@@ -67,7 +67,7 @@ def lines_in_strings(lines: Sequence[str]) -> Iterator[Hit]:
 
 def _closes_below(lines: Sequence[str], quote: str) -> bool:
     """Whether a string that is open behind a line ends before the next header."""
-    below = itertools.takewhile(lambda line: not _HEADER.fullmatch(line), lines)
+    below = itertools.takewhile(lambda line: not HEADER.fullmatch(line), lines)
     return any(quote in line for line in below)
 
 
@@ -79,7 +79,7 @@ def _hits(line: str, number: int, kind: str) -> Iterator[Hit]:
     comment = _COMMENT.search(line)
     if comment and "check:" not in line[comment.end() :]:
         yield Hit(line=number, column=line.index("#", comment.start()) + 1, kind=kind, comment=True)
-    if operator := _OPERATOR.fullmatch(line):
+    if operator := OPERATOR.fullmatch(line):
         column = len(line) - len(line.lstrip()) + 1
         yield Hit(line=number, column=column, kind=kind, operator=operator[1], rest=operator[2])
 
@@ -88,7 +88,7 @@ def _quoted_hits(line: str, number: int, quote: str) -> Iterator[Hit]:
     if quote:
         end = line.find(quote)
         inside = line if end < 0 else line[: end + 1]
-        operator = _OPERATOR.fullmatch(line)
+        operator = OPERATOR.fullmatch(line)
         if operator:
             column = len(line) - len(line.lstrip()) + 1
             yield Hit(line=number, column=column, kind="a quoted string", operator=operator[1], rest=operator[2])
