@@ -151,6 +151,7 @@ def test_ls_of_one_config_and_whole_reports(run, project):
     [
         (["pp", "-t", "two.yaml"], "two_pp.yaml"),
         (["graph", "--format", "python"], "one_graph.py"),
+        (["graph", "--format", "fconfig"], "one_graph.txt"),
         (["trefs", "--format", "svg"], "one_trefs.svg"),
         (["targets", "--json"], "one_targets.json"),
         (["meta"], "one_meta.md"),

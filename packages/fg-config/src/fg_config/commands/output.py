@@ -10,7 +10,8 @@ from typing import Final
 
 from fg_config.command_line import selected_record
 
-_SUFFIXES: Final = {"python": "py", "files": "txt", "tree": "txt", "repr": "txt", "fconfig": "txt", "none": "txt"}  # of --format
+# Of `--format`, where it is not the suffix itself.
+_SUFFIXES: Final = {"python": "py", "files": "txt", "tree": "txt", "repr": "txt", "fconfig": "txt", "none": "txt"}
 _OF_VERB: Final = {"pp": "yaml", "code": "py", "index": "md", "meta": "md"}
 
 
