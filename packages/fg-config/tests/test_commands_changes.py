@@ -222,6 +222,13 @@ def test_rows_as_json_have_their_own_output_directory(run, project):
     assert ["--set", f"args.logs={directory}/logs"] in rows[0]["overrides"]
 
 
+def test_rows_never_share_a_directory(run, project):
+    rows = json.loads(run("sweep", 'args.betas=["a b"],["a/b"],[a:b],[c]', "--json")[1])
+    directories = [row["output_dir"] for row in rows]
+    assert len(set(directories)) == 4 and directories[3] == f"{project}/out-betas=-c-"
+    assert all(Path(directory).parent == project for directory in directories)
+
+
 def test_the_flag_for_the_output_directory_is_used_where_there_is_one(run, project):
     config = project / "templates" / "configs" / "a.yaml"
     config.write_text(CONFIG + '    dir: { names: "--output-dir", type: path }\n')

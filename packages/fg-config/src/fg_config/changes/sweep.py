@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -54,10 +55,14 @@ class Sweep:
         self._arguments = {argument.dest: argument for argument in self.project.dynamic_args}
         self.axes = parse_axes(axes, self.project.graph, list(self._arguments.values()))
         self._rendered: dict[str, Project] = {}
+        self._names = Counter(_safe(self._name(values)) for values in self._combinations())
 
     def rows(self) -> Iterator[SweepRow]:
         """The combinations, the last axis varying fastest. Raises `ConfigError` for a value that does not fit."""
-        return map(self._row, itertools.product(*(axis.values for axis in self.axes)))
+        return map(self._row, self._combinations())
+
+    def _combinations(self) -> Iterator[tuple[str, ...]]:
+        return itertools.product(*(axis.values for axis in self.axes))
 
     def _row(self, values: Sequence[str]) -> SweepRow:
         varied = list(zip(self.axes, values, strict=True))
@@ -69,7 +74,7 @@ class Sweep:
         base, graph = self.project.graph, self._project(variables).with_overrides(overrides).graph
         name, difference, directory = self._name(values), diff(base, graph), _output_dir(graph)
         if directory is not None and directory == _output_dir(base):
-            directory = f"{directory}-{_safe(name)}"
+            directory = f"{directory}-{self._directory_name(name)}"
             variables, overrides = self._moved(variables, overrides, graph, directory)
         flags = (word for key, value in variables.items() for word in _words(self._arguments.get(key), value))
         return SweepRow(
@@ -92,6 +97,11 @@ class Sweep:
         short = [axis.short_name for axis in self.axes]
         names = short if len(set(short)) == len(short) else [axis.name.lstrip("+") for axis in self.axes]
         return ",".join(f"{name}={value}" for name, value in zip(names, values, strict=True))
+
+    def _directory_name(self, name: str) -> str:
+        """`name` as part of a directory name; rows whose names are only told apart by odd characters get a digest."""
+        text = _safe(name)
+        return text if self._names[text] == 1 else _with_digest(text, name)
 
     def _moved(
         self, variables: dict[str, Any], overrides: tuple[Override, ...], graph: Graph, directory: str
@@ -119,6 +129,10 @@ def _safe(name: str) -> str:
     text = _UNSAFE.sub("-", name)
     if len(text) <= _LONGEST:
         return text
+    return _with_digest(text, name)
+
+
+def _with_digest(text: str, name: str) -> str:
     return f"{text[: _LONGEST - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
