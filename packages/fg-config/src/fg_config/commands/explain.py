@@ -51,7 +51,7 @@ def _source(args: argparse.Namespace) -> Project | RunRecord:
         return selected_project(args)
     if args.overrides:
         message = f"{SAVED_RUN} explains what was; --set and --set-json would change it"
-        raise ProjectError(message, code="FG0650", help="leave one of them out")
+        raise ProjectError(message, code="FG0655", help="leave one of them out")
     return load_run_record(args.run)
 
 

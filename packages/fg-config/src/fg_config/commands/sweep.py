@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     if args.run:
         if args.output is not None or args.edit or args.format != "table":
             message = "--run prints what the runs print, which -o, -e and --format do not change"
-            raise ProjectError(message, code="FG0654", help="call sweep once more without --run for the table")
+            raise ProjectError(message, code="FG0656", help="call sweep once more without --run for the table")
         return _run_all(sweep, rows)
     match args.format:
         case "commands":
