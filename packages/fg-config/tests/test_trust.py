@@ -12,6 +12,7 @@ import pytest
 
 from fg_config import PolicyError, Project, ProjectError, commands, from_project
 from fg_config.command_line import main
+from fg_config.lint.codes import CODES
 from fg_config.projects.policies import check_environment, project_policy
 from fg_config.projects.trust import add_trust, is_trusted, remove_trust, trusted_directories
 
@@ -133,13 +134,14 @@ def test_a_file_that_others_may_write_decides_nothing(tmp_path, user, make, name
 
 
 def test_what_cannot_be_trusted_or_distrusted(tmp_path, user):
-    with pytest.raises(ProjectError, match="no such directory"):
+    with pytest.raises(ProjectError, match="no such directory") as nowhere:
         add_trust(tmp_path / "nowhere")
     (tmp_path / "a").mkdir()
     add_trust(tmp_path)
     with pytest.raises(ProjectError) as caught:
         remove_trust(tmp_path / "a")
     assert caught.value.help == f"it is trusted because {tmp_path} is"
+    assert not {nowhere.value.code, caught.value.code} & CODES.keys()  # a code of `check` means one thing
 
 
 # --- what it lifts ------------------------------------------------------------------------------------------------

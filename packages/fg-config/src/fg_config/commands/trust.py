@@ -28,7 +28,7 @@ def _report(args: argparse.Namespace) -> str:
     from fg_config.projects.trust import add_trust, remove_trust, trusted_directories
 
     if args.directory is None and args.remove:
-        raise ProjectError("--remove needs a directory", code="FG0632", help="forgather trust --remove DIR")
+        raise ProjectError("--remove needs a directory", code="FG0662", help="forgather trust --remove DIR")
     if args.directory is not None and args.remove:
         return f"no longer trusted: {remove_trust(args.directory)}"
     if args.directory is not None and not args.list:

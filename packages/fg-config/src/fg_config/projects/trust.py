@@ -43,7 +43,7 @@ def trusted_directories() -> tuple[TrustedDirectory, ...]:
         found = [TrustedDirectory(path=Path(entry["path"]), since=entry["since"]) for entry in entries]
     except (ValueError, TypeError, LookupError) as error:
         help = "delete it and trust the directories again"
-        raise ProjectError(f"{path} is no record of trust: {error!r}", code="FG0630", help=help) from error
+        raise ProjectError(f"{path} is no record of trust: {error!r}", code="FG0660", help=help) from error
     return tuple(sorted(found, key=lambda entry: entry.path))
 
 
@@ -62,7 +62,7 @@ def add_trust(directory: Path) -> Path:
     """Trust `directory` and return its real path. Raises `ProjectError` when it is no directory."""
     place = directory.expanduser().resolve()
     if not place.is_dir():
-        raise ProjectError(f"no such directory: {place}", code="FG0631", help="trust is given to directories")
+        raise ProjectError(f"no such directory: {place}", code="FG0661", help="trust is given to directories")
     now = datetime.now(UTC).isoformat(timespec="seconds")
     with _one_at_a_time():
         others = [each for each in trusted_directories() if each.path != place]
@@ -83,7 +83,7 @@ def remove_trust(directory: Path) -> Path:
             return place
     above = trusting_directory(directory.expanduser())
     help = f"it is trusted because {above} is" if above else nearest(str(names[0]), map(str, known), "directories")
-    raise ProjectError(f"{names[0]} is not in the record of trust", code="FG0632", help=help)
+    raise ProjectError(f"{names[0]} is not in the record of trust", code="FG0662", help=help)
 
 
 def check_private(path: Path) -> None:
@@ -91,7 +91,7 @@ def check_private(path: Path) -> None:
     status = path.stat()
     if os.name == "posix" and (status.st_uid not in (os.getuid(), 0) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
         help = f"make it yours alone: chmod 600 {path}"
-        raise ProjectError(f"{path} can be changed by other users, so it decides nothing", code="FG0633", help=help)
+        raise ProjectError(f"{path} can be changed by other users, so it decides nothing", code="FG0663", help=help)
 
 
 @contextmanager
