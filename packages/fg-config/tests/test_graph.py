@@ -100,3 +100,11 @@ def test_empty_containers_are_never_references():
     assert items["a"] == {"$": "seq", "n": 1, "items": []}
     assert items["b"] == {"$": "seq", "n": 2, "items": []}
     assert items["d"] == {"$ref": items["c"]["n"]}
+
+
+def test_nodes_that_nest_too_deeply_to_be_numbered_are_an_error():
+    chain = "\n".join(f"a{n}: &a{n} !call:dict {{ x: *a{n - 1} }}" for n in range(1, 1200))
+    graph = parse_graph(f"a0: &a0 !call:dict {{ x: 1 }}\n{chain}")
+    assert len(graph.numbers()) == 1201  # each met where it is written, one level deep
+    with pytest.raises(GraphError, match="nest too deeply"):
+        Graph(graph.target("a1199")).to_json()

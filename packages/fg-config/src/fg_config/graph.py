@@ -102,14 +102,24 @@ class Graph:
         return inside if keys is None else dict(zip(keys, inside.values(), strict=True))
 
     def to_json(self) -> Any:
-        """The graph as JSON values: containers and nodes are numbered in pre-order, a second visit is a reference."""
-        return _Encoder().encode(self.root)
+        """The graph as JSON values: containers and nodes are numbered in pre-order, a second visit is a reference.
+
+        Raises `GraphError` when they nest more deeply than Python can follow.
+        """
+        return self._encoded(_Encoder())
 
     def numbers(self) -> dict[int, int]:
         """Identity of a container or node → the number it has in `to_json`."""
         encoder = _Encoder()
-        encoder.encode(self.root)
+        self._encoded(encoder)
         return encoder.numbers
+
+    def _encoded(self, encoder: _Encoder) -> Any:
+        try:
+            return encoder.encode(self.root)
+        except RecursionError as error:
+            span = self.root.span if isinstance(self.root, (Call, Var)) else None
+            raise GraphError("the nodes nest too deeply to be numbered", code="FG0409", span=span) from error
 
 
 def _as_index(step: str | int) -> int | None:
