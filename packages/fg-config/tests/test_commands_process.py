@@ -100,6 +100,15 @@ def test_ctrl_c_ends_in_one_line(command):
         process.kill()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a full device")
+def test_a_full_disk_is_one_message(command):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*command, "flood", "--many", "9"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    assert (done.returncode, done.stderr) == (2, "No space left on device: the output\n")
+
+
 def test_help_verbs_and_unknown_verbs(command):
     assert "sleep  wait" in run(command).stdout == run(command, "--help").stdout
     done = run(command, "flod")

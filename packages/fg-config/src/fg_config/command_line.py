@@ -7,6 +7,7 @@ argv)` and `run(verb, args) -> exit code`; `main` runs it as `python -m <distrib
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import re
 import sys
@@ -146,12 +147,14 @@ def reporting_errors(work: Callable[[], int]) -> int:
         print("interrupted", file=sys.stderr)  # noqa: T201  # this is the command line
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader (head, less) went away. Point stdout elsewhere, or the interpreter complains when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _abandon_output()  # the reader (head, less) went away
         return EXIT_BROKEN_PIPE
     except OSError as error:
-        # A path the user gave, or where the user stands; anything else is a mistake of ours.
+        # A path the user gave, where the user stands, or a full disk; anything else is a mistake of ours.
         place = error.filename or ("the current directory" if _directory_is_gone() else None)
+        if place is None and error.errno == errno.ENOSPC:
+            place = "the output"
+            _abandon_output()
         if place is None:
             raise
         print(f"{error.strerror}: {place}", file=sys.stderr)  # noqa: T201
@@ -162,6 +165,11 @@ def reporting_errors(work: Callable[[], int]) -> int:
             raise
         print("\n".join([str(error), *getattr(error, "__notes__", ())]), file=sys.stderr)  # noqa: T201
         return exit_code
+
+
+def _abandon_output() -> None:
+    """Point stdout elsewhere, or the interpreter complains when it flushes the rest."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _directory_is_gone() -> bool:

@@ -53,7 +53,7 @@ class NewWorkspace:
 
     def _library(self, name: str) -> str:
         base = self.root / self.forgather_dir.expanduser() if self.forgather_dir else self.root
-        for parts in ((name,), ("templatelib", name)):  # the second is where Forgather 1 keeps its libraries
+        for parts in ((name,), ("templatelib", name)):  # the second is where the original keeps its libraries
             if base.joinpath(*parts).is_dir():
                 return f"joinpath(ns.forgather_dir, {', '.join(_literal(part) for part in parts)})"
         raise ProjectError(
