@@ -7,11 +7,12 @@ import sys
 from importlib import import_module
 
 import atheris
+from atheris.import_hook import instrument_imports
 
 
 def main() -> None:
     """Instrument the language and hand over to libFuzzer, which never returns."""
-    with atheris.instrument_imports(include=["fg_config"]):
+    with instrument_imports(include=["fg_config"]):
         import fg_config
 
         for module in pkgutil.walk_packages(fg_config.__path__, "fg_config."):

@@ -200,3 +200,10 @@ def test_a_scaffold_error_is_a_project_error(tmp_path):
     with pytest.raises(ProjectError, match="nothing was created"):
         write_new({tmp_path / "a": "x", tmp_path / "b": "y"})
     assert files_below(tmp_path) == ["a"]
+
+
+def test_a_workspace_that_a_new_project_could_not_be_read_in_is_refused(run, tmp_path):
+    (tmp_path / "bare" / "forgather_workspace").mkdir(parents=True)
+    code, _, err = run("project", "create", "-p", "bare", "--name", "x", "--scaffold", "plain")
+    assert code == 2 and "has no meta_defaults.yaml" in err
+    assert files_below(tmp_path / "bare") == []

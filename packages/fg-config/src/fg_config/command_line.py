@@ -106,9 +106,10 @@ def overview(prog: str, verbs: Mapping[str, str]) -> str:
 
 
 def unknown_verb(verb: str, verbs: Mapping[str, str], prog: str) -> int:
-    """Say that there is no such verb."""
-    hint = nearest(verb, verbs, "verbs") or f"`{prog} --help` lists the verbs"
-    print(f"{prog}: unknown verb {verb!r}\n  help: {hint}", file=sys.stderr)  # noqa: T201  # this is the command line
+    """Say that there is no such verb, and which there are."""
+    hint = nearest(verb, verbs, "verbs") or "the verbs are listed below"
+    text = f"{prog}: unknown verb {verb!r}\n  help: {hint}\n\n{overview(prog, verbs)}"
+    print(text, file=sys.stderr)  # noqa: T201  # this is the command line
     return EXIT_PROBLEMS
 
 

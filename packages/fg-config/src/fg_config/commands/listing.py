@@ -132,7 +132,7 @@ def listing_text(listing: ProjectListing, *, with_path: bool, full_reports: bool
     head = [f"Project Path: {listing.path}"] if with_path else []
     if listing.error is not None:
         reason = _shown(listing.error, listing.report, full_reports)
-        return "\n".join([*head, f"PROJECT ERROR : {listing.path}: {reason}"])
+        return "\n".join([*head, f"PARSE ERROR : {listing.path}: {reason}"])
     title = f"{listing.name or listing.path.name} : {listing.description or ''}".rstrip()
     return "\n".join([*head, title, *(_entry_text(entry, full_reports) for entry in listing.configs)])
 

@@ -14,9 +14,11 @@ from typing import Final
 from fg_config.distributions import SCAFFOLDS, resources
 from fg_config.errors import ProjectError
 from fg_config.hints import nearest
-from fg_config.projects.workspace import META, find_workspace_dir
+from fg_config.paths import config_dir
+from fg_config.projects.workspace import META, WORKSPACE, find_workspace_dir
 from fg_config.scaffold.files import checked_template_name, filled, quoted, text_of, write_new
 
+_DEFAULTS: Final = "meta_defaults.yaml"
 PLAIN: Final = "plain"  # the scaffold that needs nothing but this distribution
 
 
@@ -54,7 +56,7 @@ class NewProject:
 
     def create(self) -> list[Path]:
         """Write the files and return them. Raises `ProjectError`, and then writes nothing."""
-        find_workspace_dir(self.directory)
+        _check_workspace(find_workspace_dir(self.directory))
         checked_template_name(f"{self.config_prefix}/{self.default_config}")
         contents = self._copied() if self.copy_from is not None else self._from_scaffold(self._folder(), None)
         write_new(contents)
@@ -93,3 +95,12 @@ class NewProject:
             "directory": self.directory.name,
         }
         return {**texts, **{f"quoted_{key}": quoted(text, key.replace("_", " ")) for key, text in texts.items()}}
+
+
+def _check_workspace(root: Path) -> None:
+    """The record of a scaffold extends `meta_defaults.yaml`; without it, nothing of the new project could be read."""
+    places = [root / WORKSPACE, config_dir() / "templates"]
+    if not any((place / _DEFAULTS).is_file() for place in places):
+        message = f"the workspace {root} has no {_DEFAULTS}, which a new project extends"
+        help = f"`forgather ws create` in another directory writes one to copy to {root / WORKSPACE}"
+        raise ProjectError(message, code="FG0626", help=help)
