@@ -29,6 +29,8 @@ def module(tmp_path):
         "    raise ValueError(message)\n"
         "def missing(depth):\n"
         "    raise NameError('there is none', name='depth')\n"
+        "def picky(a=1, **others):\n"
+        "    raise TypeError(f'no use for {sorted(others)}')\n"
         "def endless():\n"
         "    return endless()\n"
     )
@@ -194,6 +196,46 @@ def test_an_attribute_of_the_exception_names_a_keyword_too(make):
     assert "depth was given at <text>:2" in caught.value.__notes__[0]
 
 
+def test_an_error_about_a_keyword_of_the_caller_keeps_its_type(make):
+    partial = make("p: !partial:M:picky {a: 2}\n")["p"]
+    with pytest.raises(TypeError, match="no use for ") as caught:
+        partial(extra=1)
+    (note,) = caught.value.__notes__
+    assert note.startswith("while building 'p': partial ") and note.endswith("parts.py:picky (<text>:1:4)")
+
+
+def test_a_keyword_that_the_caller_replaced_was_not_given_by_the_config(make):
+    text = "p: !partial:M:refuse {message: 'bad heads=9', heads: 1}\n"
+    for keywords, lines in (({}, 2), ({"heads": 2}, 1)):
+        with pytest.raises(ValueError, match="bad heads") as caught:
+            make(text)["p"](**keywords)
+        assert len(caught.value.__notes__[0].splitlines()) == lines
+
+
+def test_an_error_about_a_latent_argument_keeps_its_type(make):
+    with pytest.raises(TypeError, match="no use for "):
+        make("p: !call:M:picky {a: 2, latent_args: !var {name: more, default: {extra: 1}}}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("x: !list\n- !call:M:fail\n  kind: key\n", "x.0"),
+        ("x: !dict\n  y:\n  - !call:M:fail {kind: key}\n", "x.y.0"),
+        ("x.y: !call:M:fail\n  kind: key\n", '"x.y"'),
+        ("x: !var\n  name: v\n  default: !call:M:fail {kind: key}\n", "x.default"),
+        ("x: !call:M:Thing\n  latent_args: !call:M:fail {kind: key}\n", "x.latent_args"),
+    ],
+)
+def test_the_path_in_a_note_is_one_that_the_graph_knows(make, module, text, path):
+    with pytest.raises(KeyError) as caught:
+        make(text)
+    note = caught.value.__notes__[0]
+    assert f"while building {path!r}: " in note
+    node = parse_graph(text.replace("M:", f"{module}:")).at(path)
+    assert f"({node.span})" in note
+
+
 # --- size ---------------------------------------------------------------------------------------------------------
 
 
@@ -233,8 +275,9 @@ def test_aliases_of_plain_containers_do_not_explode():
     lines += [f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]" for level in range(1, 9)]
     graph = parse_graph("\n".join(lines))
     assert len(build(graph, ["a3"])["a3"][9][9][9]) == 10
-    with pytest.raises(GraphError, match="more than 2,000,000 items"):
+    with pytest.raises(GraphError, match="more than 2,000,000 items") as caught:
         build(graph, ["a8"])
+    assert (caught.value.code, caught.value.span.line) == ("FG0413", 1)
 
 
 # --- names that a call may use ------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence, Sized
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -15,9 +15,11 @@ from fg_config.errors import GraphError
 from fg_config.graph import Graph
 from fg_config.hints import nearest
 from fg_config.nodes import Call, Missing, Span, Value, Var
+from fg_config.steps import path_text, steps_of
+from fg_config.tagged import container_tag
 
 _MOST_ITEMS: Final = 2_000_000  # of plain containers in one build; configs have thousands
-_NO_CONTEXT: Final[Mapping[str, Any]] = {}
+_NOTHING: Final[Mapping[str, Any]] = {}
 
 
 def build(
@@ -37,8 +39,8 @@ def build(
     wanted = dict.fromkeys(targets)
     for name in wanted:
         graph.target(name)
-    builder = Builder(context=context, policy=policy, cache=cache, directory=graph.directory, span_at=graph.span)
-    return {name: builder.build_root(graph.target(name), name) for name in graph.targets if name in wanted}
+    builder = Builder(graph, context=context, policy=policy, cache=cache)
+    return {name: builder.build_root(graph.target(name), _join("", name)) for name in graph.targets if name in wanted}
 
 
 def build_value(
@@ -50,30 +52,29 @@ def build_value(
     directory: Path | None = None,
 ) -> Any:
     """Build one value of a graph."""
-    return Builder(context=context, policy=policy, cache=cache, directory=directory).build_root(value)
+    return Builder(Graph(value, directory=directory), context=context, policy=policy, cache=cache).build_root(value)
 
 
 def run_meta_node(node: Call) -> Any:
     """Call what a `!meta` node names with its arguments unbuilt."""
-    return Builder().apply(node, "")
+    return Builder(Graph(node)).apply(node, "")
 
 
 class Builder:
-    """One build: its context, its policy and the objects it has built so far."""
+    """One build: its context, its policy and the objects it has built so far. `graph` holds whatever is built."""
 
     def __init__(
         self,
+        graph: Graph,
         *,
         context: Mapping[str, Any] | None = None,
         policy: ImportPolicy | None = None,
         cache: MutableMapping[Call, Any] | None = None,
-        directory: Path | None = None,
-        span_at: Callable[[str], Span | None] = lambda path: None,
     ) -> None:
-        self.context = dict(context or _NO_CONTEXT)
-        self.policy = chosen_policy(policy, directory)
-        self.directory = directory
-        self._span_at = span_at
+        self.context = dict(context or _NOTHING)
+        self.policy = chosen_policy(policy, graph.directory)
+        self.directory = graph.directory
+        self._graph = graph
         self._cache = {} if cache is None else cache
         self._items = 0
 
@@ -84,7 +85,7 @@ class Builder:
         except RecursionError as error:
             if not nested_too_deeply(error, __file__):
                 raise
-            span = self._span_at(path) or getattr(value, "span", None)
+            span = self._graph.span(path) or getattr(value, "span", None)
             help = "give the inner parts targets of their own and build those first"
             raise GraphError(
                 f"{path or 'the value'!r} nests too deeply", code="FG0406", span=span, help=help
@@ -114,7 +115,7 @@ class Builder:
         if self._items > _MOST_ITEMS:
             message = f"the lists and mappings up to {path!r} have more than {_MOST_ITEMS:,} items"
             help = "aliases of plain containers are copies; `!list` and `!dict` are shared"
-            raise GraphError(message, code="FG0407", span=self._span_at(path), help=help)
+            raise GraphError(message, code="FG0413", span=self._graph.span(path), help=help)
 
     def _node(self, node: Call, path: str) -> Any:
         if node.kind == "partial":
@@ -129,35 +130,34 @@ class Builder:
         if var.name in self.context:
             return self.context[var.name]
         if not isinstance(var.default, Missing):
-            return self.build(var.default, path)
+            return self.build(var.default, _join(path, "default"))
         raise GraphError(
             f"the variable {var.name!r} of {path or 'the config'!r} has no value and no default",
             code="FG0404",
             span=var.span,
             help=nearest(var.name, self.context, "variables given")
-            or f"give it when building: project({path.partition('.')[0]!r}, {var.name}=…)",
+            or f"give it when building: project({next(iter(steps_of(path)), '')!r}, {var.name}=…)",
         )
 
     def apply(self, node: Call, path: str, /, *extra: Any, **overrides: Any) -> Any:
         """Call what `node` names. `extra` follows its positional arguments, `overrides` replace keywords."""
         symbol = self._symbol(node, path)
         if node.kind == "meta":
-            args, kwargs = list(node.args), dict(node.kwargs)
+            args, kwargs, latent = list(node.args), dict(node.kwargs), _NOTHING
         else:
-            args = [self.build(item, _join(path, index)) for index, item in enumerate(node.args)]
+            inside = container_tag(node) is not None  # paths look through the tag
+            args = [self.build(item, path if inside else _join(path, index)) for index, item in enumerate(node.args)]
             kwargs = {key: self.build(item, _join(path, key)) for key, item in node.kwargs.items()}
-            kwargs |= self._latent(node, path)
-        keywords = {**kwargs, **overrides}
-        self._check_arguments(symbol, node, path, [*args, *extra], keywords)
+            latent = self._latent(node, path)
+        keywords = {**kwargs, **latent, **overrides}
+        self._check_arguments(symbol, node, [*args, *extra], keywords)
         self.policy.check_arguments(node.spec, [*args, *extra], keywords, node.span)
-        with self._running(node, path, keywords):
+        with self._running(node, path, [key for key, value in kwargs.items() if keywords[key] is value]):
             result = symbol(*args, *extra, **keywords)
         self.policy.check_result(node.spec, result, node.span)
         return result
 
-    def _check_arguments(
-        self, symbol: Any, node: Call, path: str, args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> None:
+    def _check_arguments(self, symbol: Any, node: Call, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Refuse arguments that do not fit the signature, before anything runs: the line of the config is at fault.
 
         A `TypeError` from inside the called object is another matter, and keeps its traceback.
@@ -171,7 +171,7 @@ class Builder:
             signature.bind(*args, **kwargs)
         except TypeError as error:
             unknown = next((key for key in kwargs if key not in signature.parameters), None)
-            place = self._span_at(_join(path, unknown)) if unknown in node.kwargs else None
+            place = self._written(node, unknown) if unknown else None
             help = nearest(unknown, signature.parameters, "arguments") if unknown else f"it takes {signature}"
             message = f"{node.spec}: {error}"
             raise GraphError(message, code="FG0501", span=place or node.span, help=help) from None
@@ -208,8 +208,12 @@ class Builder:
             with in_force(self.policy):
                 yield
         except Exception as error:  # whatever the called object raises keeps its type and gains a note
-            add_note(error, node, path, keywords, lambda name: self._span_at(_join(path, name)))
+            add_note(error, node, path, keywords, lambda name: self._written(node, name))
             raise
+
+    def _written(self, node: Call, keyword: str) -> Span | None:
+        """Where the config gives `keyword` to `node`; None for what the caller or `latent_args` added."""
+        return self._graph.spans.get((id(node), keyword))
 
 
 class Partial:
@@ -233,4 +237,6 @@ class Partial:
 
 
 def _join(path: str, step: object) -> str:
-    return f"{path}.{step}" if path else str(step)
+    """A path as `Graph.at` reads it."""
+    text = str(step) if isinstance(step, int) else path_text((step,))
+    return f"{path}.{text}" if path else text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -33,7 +34,8 @@ class Latent:
         self.policy = policy
 
     def __call__(self, /, *args: Any, context_vars: Mapping[str, Any] | None = None, **kwargs: Any) -> Any:
-        builder = Builder(context=context_vars, policy=self.policy, directory=self.graph.directory)
+        graph = dataclasses.replace(self.graph, root=self.node)
+        builder = Builder(graph, context=context_vars, policy=self.policy)
         if args or kwargs or self.node.kind == "partial":
             return builder.apply(self.node, "", *args, **kwargs)
         return builder.build_root(self.node)
