@@ -435,12 +435,3 @@ def test_toyaml_of_an_undefined_name_is_an_error(environment):
 def test_line_numbers():
     text = ConfigEnvironment().preprocess_from_string("a: 1\nb: 2")
     assert text.with_line_numbers() == "1: a: 1\n2: b: 2"
-
-
-def test_a_chain_of_a_thousand_includes_is_shown_by_its_ends(tmp_path):
-    (tmp_path / "one").write_text("-- include 'two'\n")
-    (tmp_path / "two").write_text("-- include 'one'\n")
-    with pytest.raises(TemplateError) as caught:
-        ConfigEnvironment(tmp_path).preprocess("one")
-    steps = [line for line in str(caught.value).splitlines() if line.startswith("  via ")]
-    assert len(steps) == 12 and steps[9].endswith(" more") and steps[-1] == f"  via {tmp_path / 'one'}:1"

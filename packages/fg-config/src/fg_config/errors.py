@@ -85,7 +85,7 @@ def report(found: Reportable) -> str:
 
 
 def _chain(steps: Sequence[Span]) -> Iterator[str]:
-    """A line for every step; templates that include each other in a circle make a thousand of them."""
+    """A line for every step; a template that includes itself until a condition ends it makes a thousand of them."""
     left_out = len(steps) - _FIRST_STEPS - _LAST_STEPS
     if left_out <= 1:
         yield from (f"  via {step}" for step in steps)

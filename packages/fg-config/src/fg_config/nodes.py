@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 CallKind: TypeAlias = Literal["call", "factory", "partial", "meta"]
+Statement: TypeAlias = Literal["extends", "include", "import"]
 Value: TypeAlias = "bool | int | float | str | list[Value] | dict[Any, Value] | tuple[Value, ...] | Call | Var | None"
 
 
@@ -38,6 +39,22 @@ class Span:
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" + (f":{self.column}" if self.column else "")
         return f"{place} (in sub-template {self.label})" if self.label else place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step(Span):
+    """A place in a chain: the statement that led on from there, and the block that it stands in."""
+
+    statement: Statement
+    block: str | None = None
+
+    def __str__(self) -> str:
+        return f"{Span.__str__(self)} {self.action}"
+
+    @property
+    def action(self) -> str:
+        """`include in block 'callbacks'`."""
+        return f"{self.statement} in block {self.block!r}" if self.block else self.statement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
+from fg_config.nodes import Statement
 from fg_config.rendering.render import CompiledTemplate, Render
-
-ReferenceKind = Literal["extends", "include"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """`asker` extends or includes `name`; the first template of a render has no asker."""
+    """`asker` extends, includes or imports `name`; the first template of a render has no asker."""
 
     name: str
     file: str
     asker: str | None
-    kind: ReferenceKind | None
+    kind: Statement | None
 
 
 def references(render: Render) -> list[Reference]:
@@ -36,7 +34,7 @@ def references(render: Render) -> list[Reference]:
     return list(dict.fromkeys(found))
 
 
-def _kind(render: Render, asker: CompiledTemplate, name: str) -> ReferenceKind:
+def _kind(render: Render, asker: CompiledTemplate, name: str) -> Statement:
     written = [reference.kind for reference in asker.facts.references if reference.target == name]
     if written:
         return written[0]
@@ -99,7 +97,7 @@ def _markdown(found: list[Reference]) -> str:
 def _dot(found: list[Reference]) -> str:
     quoted = json.dumps
     names = dict.fromkeys(row.name for row in found)
-    style = {"extends": "", "include": " [style=dashed]"}
+    style = {"extends": "", "include": " [style=dashed]", "import": " [style=dashed]"}
     edges = [
         f"    {quoted(row.asker)} -> {quoted(row.name)}{style[row.kind]};" for row in found if row.asker and row.kind
     ]
@@ -111,8 +109,8 @@ def _svg(found: list[Reference]) -> str:
     from fg_config.diagrams.svg import Box, Link, draw
 
     boxes = {row.name: Box(name=row.name, note=row.file) for row in found}
-    links = [Link(source=row.asker, target=row.name, dashed=row.kind == "include") for row in found if row.asker]
-    return draw(list(boxes.values()), links, legend={"extends": False, "includes": True})
+    links = [Link(source=row.asker, target=row.name, dashed=row.kind != "extends") for row in found if row.asker]
+    return draw(list(boxes.values()), links, legend={"extends": False, "includes or imports": True})
 
 
 def _json(found: list[Reference]) -> str:

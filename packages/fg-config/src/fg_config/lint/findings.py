@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fg_config.errors import ConfigError, report
-from fg_config.nodes import Span
+from fg_config.nodes import Span, Step
 
 Severity = Literal["error", "warning", "note"]
 
@@ -39,7 +39,7 @@ class Finding:
     def to_json(self) -> dict[str, Any]:
         """The finding as JSON values."""
         place = None if self.span is None else _place(self.span)
-        via = [_place(step) for step in self.span.via] if self.span else list[dict[str, Any]]()
+        via = [_step(step) for step in self.span.via] if self.span else list[dict[str, Any]]()
         return {
             "code": self.code,
             "severity": self.severity,
@@ -54,6 +54,12 @@ class Finding:
 
 def _place(span: Span) -> dict[str, Any]:
     return {"file": span.file, "line": span.line, "column": span.column, "label": span.label}
+
+
+def _step(span: Span) -> dict[str, Any]:
+    """A step of a chain; what was saved before its statements were known has only places."""
+    known = {"statement": span.statement, "block": span.block} if isinstance(span, Step) else dict[str, Any]()
+    return _place(span) | known
 
 
 def from_error(error: ConfigError) -> Finding:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from fg_config.__about__ import __version__
 from fg_config.lint.codes import CODES, FAMILIES
 from fg_config.lint.findings import Finding
-from fg_config.nodes import Span
+from fg_config.nodes import Span, Step
 
 SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _BASE: Final = "SRCROOT"
@@ -53,10 +53,15 @@ def _result(finding: Finding, codes: Sequence[str], root: Path) -> dict[str, Any
     if finding.span is not None:
         result["locations"] = [_location(finding.span, root)]
         if finding.span.via:
-            result["relatedLocations"] = [{"id": n, **_location(s, root)} for n, s in enumerate(finding.span.via)]
+            result["relatedLocations"] = [{"id": n, **_related(s, root)} for n, s in enumerate(finding.span.via)]
     if finding.configs:
         result["properties"] = {"configs": list(finding.configs)}
     return result
+
+
+def _related(span: Span, root: Path) -> Mapping[str, Any]:
+    message = {"message": {"text": span.action}} if isinstance(span, Step) else dict[str, Any]()
+    return {**_location(span, root), **message}
 
 
 def _location(span: Span, root: Path) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from itertools import pairwise
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from fg_config.nodes import Span
+from fg_config.nodes import Statement, Step
 
 if TYPE_CHECKING:
     from fg_config.rendering.compiling import CompiledTemplate
@@ -36,18 +36,16 @@ class TemplateFrame(NamedTuple):
     variables: Mapping[str, Any]
 
 
-def chain_to(render: Render, number: int, sites: Sites) -> tuple[Span, ...]:
+def chain_to(render: Render, number: int, sites: Sites) -> tuple[Step, ...]:
     """The steps that led to the template `number` inside the includes `sites` (outermost first)."""
     heirs = _heirs_at(render, number, sites)
     if heirs is None:
         return first_requests(render, render.loaded[number].source.name)
-    steps = tuple(_step(heir, heir.facts.line_of(name)) for heir, name in heirs)
+    steps = tuple(request_step(heir, name) for heir, name in heirs)
     if not sites:
         return steps
     *outer, (asker, line) = sites
-    template = render.loaded[asker]
-    site = Span(file=template.source.file, line=line, label=template.source.label)
-    return (*steps, site, *chain_to(render, asker, tuple(outer)))
+    return (*steps, site_step(render.loaded[asker], line), *chain_to(render, asker, tuple(outer)))
 
 
 def _heirs_at(render: Render, number: int, sites: Sites) -> list[tuple[CompiledTemplate, str]] | None:
@@ -72,7 +70,7 @@ def _included_at(render: Render, asker: int, line: int) -> Iterator[CompiledTemp
     template = render.loaded.get(asker)
     if template is None:
         return
-    includes = [each for each in template.facts.references if each.kind == "include"]
+    includes = [each for each in template.facts.references if each.kind != "extends"]
     here = {each.target for each in includes if each.line + template.source.first_line - 1 == line}
     elsewhere = {each.target for each in template.facts.references} - here
     for name, by in render.requests:
@@ -80,23 +78,42 @@ def _included_at(render: Render, asker: int, line: int) -> Iterator[CompiledTemp
             yield render.loaded[render.by_name[name]]
 
 
-def first_requests(render: Render, name: str) -> tuple[Span, ...]:
+def first_requests(render: Render, name: str) -> tuple[Step, ...]:
     """Who asked for `name` first, who asked for that one, and so on."""
-    chain: list[Span] = []
+    chain: list[Step] = []
     seen: set[str] = set()
     while name not in seen:
         seen.add(name)
         asker = next((render.loaded[number] for template, number in render.requests if template == name), None)
         if asker is None:
             break
-        chain.append(_step(asker, asker.facts.line_of(name)))
+        chain.append(request_step(asker, name))
         name = asker.source.name
     return tuple(chain)
 
 
-def _step(template: CompiledTemplate, line: int) -> Span:
-    source = template.source
-    return Span(file=source.file, line=line + source.first_line - 1, label=source.label)
+def request_step(template: CompiledTemplate, name: str) -> Step:
+    """The statement of `template` that asks for the template `name`."""
+    reference = template.facts.reference_to(name)
+    return _step(template, reference.line, reference.kind)
+
+
+def site_step(template: CompiledTemplate, line: int) -> Step:
+    """The include or import on `line` of the file."""
+    inner = line - template.source.first_line + 1
+    kinds = (each.kind for each in template.facts.references if each.line == inner and each.kind != "extends")
+    return _step(template, inner, next(kinds, "include"))
+
+
+def _step(template: CompiledTemplate, line: int, statement: Statement) -> Step:
+    source, block = template.source, template.facts.block_at(line)
+    return Step(
+        file=source.file,
+        line=line + source.first_line - 1,
+        label=source.label,
+        statement=statement,
+        block=block.name if block else None,
+    )
 
 
 # --- tracebacks ---------------------------------------------------------------------------------------------------
@@ -129,5 +146,16 @@ def youngest(render: Render, frames: list[TemplateFrame]) -> CompiledTemplate:
 def _includes(render: Render, frames: list[TemplateFrame]) -> Iterator[tuple[TemplateFrame, TemplateFrame]]:
     """Who included, and what: a template that begins below another, and is not its parent."""
     for outer, inner in pairwise(frames):
-        if inner.is_root and render.parent_of(outer.template) is not inner.template:
+        if inner.is_root and not _extends(render, outer, inner):
             yield outer, inner
+
+
+def statement_between(render: Render, outer: TemplateFrame, inner: TemplateFrame) -> Step:
+    """The statement by which the template of `outer` began that of `inner`, the next frame."""
+    if _extends(render, outer, inner):
+        return request_step(outer.template, inner.template.source.name)
+    return site_step(outer.template, outer.line)
+
+
+def _extends(render: Render, outer: TemplateFrame, inner: TemplateFrame) -> bool:
+    return outer.is_root and render.parent_of(outer.template) is inner.template

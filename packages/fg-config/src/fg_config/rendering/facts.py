@@ -8,18 +8,19 @@ tuples: quickly made, and quickly read.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from jinja2 import nodes
 from jinja2.sandbox import SandboxedEnvironment
 
+from fg_config.nodes import Statement
 from fg_config.rendering.limits import LimitError, check_operation
 
 
 class Reference(NamedTuple):
     """An `extends`, `include` or `import`; `target` is None when the name is computed."""
 
-    kind: Literal["extends", "include"]
+    kind: Statement
     target: str | None
     line: int
 
@@ -90,11 +91,11 @@ class TemplateFacts(NamedTuple):
         around = [block for block in self.blocks if block.line <= line <= block.end_line]
         return max(around, key=lambda block: (block.line, -block.end_line), default=None)
 
-    def line_of(self, target: str) -> int:
-        """The line of the statement that names `target`, else of one whose target is computed, else 1."""
-        exact = [reference.line for reference in self.references if reference.target == target]
-        computed = [reference.line for reference in self.references if reference.target is None]
-        return [*exact, *computed, 1][0]
+    def reference_to(self, target: str) -> Reference:
+        """The statement that names `target`, else the one whose target is computed, else an include on line 1."""
+        exact = [reference for reference in self.references if reference.target == target]
+        computed = [reference for reference in self.references if reference.target is None]
+        return [*exact, *computed, Reference(kind="include", target=target, line=1)][0]
 
 
 def facts_of(template: nodes.Template) -> TemplateFacts:
@@ -139,9 +140,14 @@ def _defaults(rows: tuple[Any, ...]) -> tuple[DefaultFact, ...]:
 
 def _references(template: nodes.Template) -> Iterator[Reference]:
     for node in template.find_all((nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport)):
-        kind = "extends" if isinstance(node, nodes.Extends) else "include"
         for name in _constants(node.template):
-            yield Reference(kind=kind, target=name, line=node.lineno)
+            yield Reference(kind=_kind(node), target=name, line=node.lineno)
+
+
+def _kind(node: nodes.Node) -> Statement:
+    if isinstance(node, nodes.Extends):
+        return "extends"
+    return "include" if isinstance(node, nodes.Include) else "import"
 
 
 def _constants(expression: nodes.Expr) -> list[str | None]:

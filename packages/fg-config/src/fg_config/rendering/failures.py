@@ -14,6 +14,7 @@ from fg_config.errors import ConfigError, TemplateError, TemplateWarning
 from fg_config.hints import did_you_mean, nearest
 from fg_config.nodes import Span
 from fg_config.rendering.chains import sites_of, template_frames, youngest
+from fg_config.rendering.circles import circle_error
 from fg_config.rendering.compiling import CompiledTemplate
 from fg_config.rendering.language import UndefinedNameError
 from fg_config.rendering.limits import LimitError
@@ -30,7 +31,8 @@ def located(render: Render) -> Iterator[None]:
     try:
         yield
     except RecursionError as error:
-        raise _cycle(render) or _at_line(render, error, "templates nest too deeply", "FG0205") from error
+        circle = circle_error(render, error.__traceback__)
+        raise circle or _at_line(render, error, "templates nest too deeply", "FG0205") from error
     except ConfigError:
         raise
     except UndefinedNameError as error:
@@ -166,34 +168,6 @@ def _visible_names(render: Render) -> dict[str, None]:
     return names
 
 
-def _cycle(render: Render) -> TemplateError | None:
-    """The first chain of templates that leads back to its start."""
-    for first in render.loaded.values():
-        chain = [first]
-        while True:
-            parent = render.parent_of(chain[-1])
-            if parent is None:
-                break
-            if parent in chain:
-                chain = [*chain[chain.index(parent) :], parent]
-                return _cycle_error(render, chain)
-            chain.append(parent)
-    return None
-
-
-def _cycle_error(render: Render, chain: list[CompiledTemplate]) -> TemplateError:
-    steps = " -> ".join(f"{template.source.name} ({template.source.file})" for template in chain)
-    line = chain[0].facts.line_of(chain[1].source.name) + chain[0].source.first_line - 1
-    span = Span(file=chain[0].source.file, line=line, label=chain[0].source.label)
-    return TemplateError(
-        f"templates extend each other in a circle: {steps}",
-        code="FG0205",
-        span=span,
-        snippet=chain[0].source.line_text(line),
-        help="a template of the same name earlier in the search path hides the one you mean; rename one of them",
-    )
-
-
 # --- warnings -----------------------------------------------------------------------------------------------------
 
 
@@ -230,7 +204,7 @@ def _warning(
 
 
 def _inherited_blocks(render: Render, template: CompiledTemplate) -> set[str]:
-    included = {reference.target for reference in template.facts.references if reference.kind == "include"}
+    included = {reference.target for reference in template.facts.references if reference.kind != "extends"}
     blocks: set[str] = set()
     todo, seen = [template], {template.number}
     while todo:

@@ -131,7 +131,7 @@ class Render:
         extended = {each.target for each in template.facts.references if each.kind == "extends"}
         asked = [name for name, asker in self.requests if asker == template.number and name in self.by_name]
         named = [name for name in asked if name in extended]
-        included = {each.target for each in template.facts.references if each.kind == "include"}
+        included = {each.target for each in template.facts.references if each.kind != "extends"}
         computed = [name for name in asked if name not in included] if None in extended else []
         return next((self.loaded[self.by_name[name]] for name in [*named, *computed]), None)
 
