@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from fg_config.graph import Graph, entries
 from fg_config.nodes import Call, Value, Var
 from fg_config.tagged import untagged
 
 Steps: TypeAlias = tuple[Any, ...]
+MOST_NESTED: Final = 150  # levels of a graph, so that whoever walks it by recursion can follow
 
 
 def walk(roots: Iterable[Value], *, into_meta: bool = True) -> Iterator[Value]:
@@ -41,3 +42,12 @@ def holders(graph: Graph) -> Iterator[tuple[Steps, dict[Any, Value]]]:
             inside = graph.entries(holder)
             yield steps, inside
             todo += [((*steps, key), item) for key, item in inside.items()]
+
+
+def height(value: Value, known: dict[int, int]) -> int:
+    """How many levels of containers and nodes `value` has. `known` are heights by identity, and learns more of them."""
+    if not isinstance(value, (list, tuple, dict, Call, Var)):
+        return 0
+    if id(value) not in known:
+        known[id(value)] = 1 + max((height(item, known) for item in entries(value).values()), default=0)
+    return known[id(value)]

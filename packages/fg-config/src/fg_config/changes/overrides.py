@@ -23,6 +23,7 @@ from fg_config.hints import nearest
 from fg_config.nodes import MISSING, Call, Span, Value, Var
 from fg_config.steps import path_text, steps_of
 from fg_config.tagged import untagged
+from fg_config.walking import MOST_NESTED, height
 
 Flag = Literal["--set", "--set-json"]
 
@@ -67,10 +68,17 @@ def overridden(graph: Graph, overrides: Iterable[Override]) -> Graph:
     """`graph` with the overrides applied, one after the other.
 
     Raises `GraphError` for text that is no override, a path that does not exist (or with `+` does), and a value that
-    does not fit the type of the one it replaces; `YamlError` for a value that is no YAML.
+    does not fit the type of the one it replaces or nests too deeply; `YamlError` for a value that is no YAML.
     """
     for override in overrides:
-        graph = edited(graph, _edit(graph, override))
+        try:
+            graph = edited(graph, _edit(graph, override))
+            deep = height(graph.root, {}) > MOST_NESTED
+        except RecursionError:
+            deep = True
+        if deep:
+            message = f"{override.text[:40]!r} … nests the graph more than {MOST_NESTED} levels deep"
+            raise _error(message, override, "FG0464", None)
     return graph
 
 

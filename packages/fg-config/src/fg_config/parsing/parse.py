@@ -21,6 +21,7 @@ from fg_config.parsing.loader import MAP_TAG, MERGE_TAG, SEQUENCE_TAG, compose, 
 from fg_config.parsing.places import span_of, yaml_error
 from fg_config.parsing.run_on_tags import run_on_tag, run_on_tag_error
 from fg_config.shown import shown_value
+from fg_config.walking import MOST_NESTED, height
 
 _Pair: TypeAlias = tuple[yaml.Node, yaml.Node]
 _Merged: TypeAlias = tuple[yaml.Node, yaml.Node, Span]
@@ -104,6 +105,7 @@ class _Parser:
         self.item_keys: dict[int, list[Any]] = {}
         self.layers: dict[tuple[int, Any], tuple[Layer, ...]] = {}
         self._values: dict[int, Value] = {}
+        self._heights: dict[int, int] = {}
         self._merges: dict[int, list[_Merged]] = {}
         self._open: set[int] = set()
         self._names: dict[str, Call] = {}
@@ -120,6 +122,9 @@ class _Parser:
         self._open.add(id(node))
         self._values[id(node)] = value = self._fresh(node)
         self._open.discard(id(node))
+        if height(value, self._heights) > MOST_NESTED:
+            message = f"lists, mappings and nodes nest more than {MOST_NESTED} levels deep, through aliases as well"
+            raise self.error(f"YAML: {message}", node, "FG0300")
         return value
 
     def _fresh(self, node: yaml.Node) -> Value:
