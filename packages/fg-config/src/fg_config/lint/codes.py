@@ -33,7 +33,7 @@ CODES: Final[dict[str, Code]] = {
         "shorthand inside a string",
         "A line inside a quoted string or a block scalar begins with `--`, `<<`, `>>`, `==` or `=>` and a blank, so it "
         "is read as template code. Write it as an expression: {{ '-- text' }}. "
-        "Statements of Jinja2 are taken as meant.",
+        "Statements of Jinja2 are taken as meant. It is an error where Jinja2 cannot read the line.",
     ),
     "FG0102": Code(
         "warning",
@@ -63,7 +63,8 @@ CODES: Final[dict[str, Code]] = {
         "warning",
         "two lines become one",
         "A statement eats the line break behind it, and an included template or a block written `[name!]` ends without "
-        "one, so the next line is glued to it. Leave a blank line between them.",
+        "one, so the next line is glued to it. Leave a blank line between them. It is an error where YAML cannot read "
+        "the line.",
     ),
     "FG0107": Code(
         "warning",

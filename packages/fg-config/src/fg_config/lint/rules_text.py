@@ -4,33 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final
 
 from fg_config.lint.context import ConfigContext, source_span
 from fg_config.lint.findings import Finding
 from fg_config.lint.suppressions import SUPPRESSION, words_of
+from fg_config.rendering.joints import joints
 from fg_config.rendering.preprocess import HEADER
 from fg_config.rendering.source import MARKER, TemplateSource
 from fg_config.rendering.strings import lines_in_strings
-
-_STATEMENT: Final = re.compile(
-    r"(if|elif|else|endif|for|endfor|set|endset|block|endblock|include|import|from|extends|macro|endmacro|call|endcall"
-    r"|filter|endfilter|with|endwith|raw|endraw|autoescape|endautoescape)\b"
-)
-_EXPRESSION: Final = re.compile(r"[\w.]+\(.*\)")
 
 
 def shorthand_in_strings(context: ConfigContext, source: TemplateSource) -> Iterator[Finding]:
     """Operators and comments inside quoted strings and block scalars."""
     for hit in lines_in_strings(source.lines):
-        if hit.comment or not _is_meant(hit.operator, hit.rest):
+        if hit.comment or not hit.is_meant:
             code = "FG0102" if hit.comment else "FG0101"
             yield context.found(code, hit.message, source_span(source, hit.line, hit.column), hit.help)
-
-
-def _is_meant(operator: str, rest: str) -> bool:
-    """Whether the rest of the line is a statement of Jinja2, or an expression that calls something."""
-    return bool((_EXPRESSION if operator in ("==", "=>") else _STATEMENT).match(rest.strip()))
 
 
 def list_as_header(context: ConfigContext, source: TemplateSource) -> Iterator[Finding]:
@@ -88,48 +77,9 @@ def doubtful_markers(context: ConfigContext, text: str, file: str, used: frozens
 
 def glued_lines(context: ConfigContext) -> Iterator[Finding]:
     """A rendered line that goes on with what begins another line of a template."""
-    if context.text is None or context.text.source_map is None:
-        return
-    for before, number, line in _joints(context):
-        template = context.render.loaded[number]
-        span = context.render.span(number, line)
-        message = f"this line is glued to the end of the one before it: {before.strip()!r:.60}"
-        if _begins_a_line(template.source, line):
-            yield context.found("FG0106", message, span, "leave a blank line above it: a statement eats the line break")
-
-
-def _joints(context: ConfigContext) -> Iterator[tuple[str, int, int]]:
-    """Text of a rendered line, and the template line that it goes on with."""
-    text = context.text
-    assert text is not None and text.source_map is not None
-    source_map = text.source_map
-    previous: tuple[int, int] | None = None
-    for offset, place in zip(source_map.offsets, source_map.places, strict=True):
-        begin = text.rfind("\n", 0, offset) + 1
-        before, rest = text[begin:offset], text[offset:].partition("\n")[0]
-        if before.strip() and previous is not None and place != previous and rest.strip():
-            template = context.render.loaded.get(place[0])
-            if template is not None and _starts_with(template.source.line_text(place[1]), rest):
-                yield before, *place
-        previous = place
-
-
-def _starts_with(written: str, rendered: str) -> bool:
-    """Whether `rendered` is the beginning of the line as it was written, up to its first expression."""
-    literal = re.split(r"\{[{%#]", written.strip(), maxsplit=1)[0].strip()
-    return bool(literal) and rendered.strip().startswith(literal)
-
-
-def _begins_a_line(source: TemplateSource, line: int) -> bool:
-    """Whether the line before, as it was written, ended the statement or block that the text stood in.
-
-    A first line belongs where it is included; behind a tag that ends a line of text, the text goes on.
-    """
-    index = line - source.first_line
-    above = source.lines[index - 1].strip() if index > 0 else ""
-    if above.startswith(("--", "<<", ">>")) or HEADER.fullmatch(above):
-        return True
-    return above.startswith("{%") and above.endswith("%}")
+    assert context.text is not None
+    for joint in joints(context.text, context.line_text):
+        yield context.found("FG0106", joint.message, joint.span, joint.help)
 
 
 # --- suppressions -------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from fg_config.errors import YamlError, source_line
 from fg_config.hints import nearest
 from fg_config.parsing.places import line_around, span_at
 from fg_config.parsing.run_on_tags import RUN_ON_TAG, run_on_tag_error
+from fg_config.rendering.joints import joint_before
 from fg_config.rendering.sourcemap import RenderedText
 from fg_config.rendering.strings import closing_quote, lines_in_strings, open_string
 
@@ -32,8 +33,8 @@ def syntax_error(error: yaml.MarkedYAMLError, text: str) -> YamlError:
         return YamlError(f"YAML syntax: {error.problem or error.context}")
     if tag := RUN_ON_TAG.search(text, (error.context_mark or mark).index, mark.index + 1):
         return run_on_tag_error(tag, text)
-    if cut := _string_cut_off(mark, text):
-        return cut
+    if cause := _string_cut_off(mark, text) or _glued(error, mark, text):
+        return cause
     for message, place, help in _diagnoses(error, mark, text):
         return YamlError(
             f"YAML syntax: {message}", span=span_at(place, text), snippet=line_around(place.index, text), help=help
@@ -68,7 +69,7 @@ def _diagnoses(error: yaml.MarkedYAMLError, mark: Any, text: str) -> Iterator[tu
     if "cannot start any token" in problem:
         yield f"{text[mark.index : mark.index + 1]!r} cannot begin a value", mark, "put the value in quotes"
     if "mapping values are not allowed" in problem:
-        yield "a second `: ` in one line", mark, _glued(text, mark.index) or "quote text that holds a colon and a blank"
+        yield "a second `: ` in one line", mark, "quote text that holds a colon and a blank"
     yield from _unclosed(context, begin, mark, text)
     if "block mapping" in context or "block collection" in context or "block sequence" in context:
         what = "list" if "sequence" in context or "collection" in context else "mapping"
@@ -113,16 +114,12 @@ def _name_at(mark: Any, text: str) -> str:
     return found[1] if found else ""
 
 
-def _glued(text: str, offset: int) -> str | None:
-    """A rendered line that several template lines made: an include has no newline at its end."""
-    if not isinstance(text, RenderedText) or text.source_map is None:
+def _glued(error: yaml.MarkedYAMLError, mark: Any, text: str) -> YamlError | None:
+    """The error of a line that came to stand at the end of another one. An open quotation mark is another mistake."""
+    if not isinstance(text, RenderedText) or "quoted scalar" in (error.context or ""):
         return None
-    start = text.rfind("\n", 0, offset) + 1
-    places = text.source_map.spans_between(start, start + len(line_around(offset, text)))
-    if len({(place.file, place.line) for place in places}) < 2:
-        return None
-    first, *_, last = places
-    return f"{first} and {last} ended up in one line: leave a blank line behind an include"
+    joint = joint_before(text, mark.index, source_line)
+    return YamlError(joint.message, code="FG0106", span=joint.span, help=joint.help) if joint else None
 
 
 def _beginning(error: yaml.MarkedYAMLError, text: str) -> str | None:

@@ -12,6 +12,11 @@ from fg_config.rendering.preprocess import HEADER, OPERATOR
 
 _COMMENT: Final = re.compile(r"(?:^|\s)#{2,}(?!.*\s#{2,})")
 _BLOCK_SCALAR: Final = re.compile(r"(\s*)(?:- +)*(?:[^#'\"]*?:\s+)?(?:[!&]\S+\s+)*[|>][-+\d]*\s*(?:#.*)?")
+_KNOWN: Final = re.compile(
+    r"(if|elif|else|endif|for|endfor|set|endset|block|endblock|include|import|from|extends|macro|endmacro|call|endcall"
+    r"|filter|endfilter|with|endwith|raw|endraw|autoescape|endautoescape)\b"
+)
+_EXPRESSION: Final = re.compile(r"[\w.]+\(.*\)")
 _QUOTE_BEGINS: Final = re.compile(r"(?:^|[:\-,]\s|[\[{]\s*|![\w:.@]+\s)\s*(['\"])")
 
 
@@ -25,6 +30,11 @@ class Hit:
     comment: bool = False
     operator: str = ""
     rest: str = ""
+
+    @property
+    def is_meant(self) -> bool:
+        """Whether the rest of the line is a statement of Jinja2, or an expression that calls something."""
+        return bool((_EXPRESSION if self.operator in ("==", "=>") else _KNOWN).match(self.rest.strip()))
 
     @property
     def message(self) -> str:

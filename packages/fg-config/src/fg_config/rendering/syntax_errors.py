@@ -13,6 +13,7 @@ from fg_config.hints import nearest
 from fg_config.nodes import Span
 from fg_config.rendering.preprocess import preprocess
 from fg_config.rendering.source import TemplateSource
+from fg_config.rendering.strings import Hit, lines_in_strings
 
 _PAIRS: Final = ("if", "for", "block", "macro", "call", "filter", "set", "raw", "with")
 _STATEMENTS: Final = (
@@ -32,11 +33,21 @@ _QUOTED: Final = re.compile(r"'([^']*)'")
 def syntax_error(error: jinja2.TemplateSyntaxError, source: TemplateSource, filters: Iterable[str]) -> TemplateError:
     """The error that the author of `source` reads."""
     problem = error.message or "it cannot be parsed"
+    if hit := _in_string(error.lineno, source):
+        at = hit.line + source.first_line - 1
+        span = Span(file=source.file, line=at, column=hit.column, label=source.label)
+        return TemplateError(hit.message, code="FG0101", span=span, snippet=source.line_text(at), help=hit.help)
     lines = preprocess(source.text).split("\n")
     for message, line, help in _diagnoses(problem, error.lineno, lines, filters):
         return _error(message, line, help, source)
     read = lines[error.lineno - 1].strip() if error.lineno <= len(lines) else ""
     return _error(problem, error.lineno, f"Jinja2 reads this line as: {read}", source)
+
+
+def _in_string(line: int, source: TemplateSource) -> Hit | None:
+    """The shorthand that makes a statement of text in a string, on the line that Jinja2 cannot read."""
+    hits = (hit for hit in lines_in_strings(source.lines) if hit.line == line)
+    return next((hit for hit in hits if not hit.comment and not hit.is_meant), None)
 
 
 def _error(message: str, line: int, help: str | None, source: TemplateSource) -> TemplateError:
