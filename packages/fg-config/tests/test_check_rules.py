@@ -270,6 +270,13 @@ CASES = [
         ),
         says="did you mean 'max_steps'?",
     ),
+    Case(
+        code="FG0324",
+        bad=config("a: !call:dict@ {}\n"),
+        at=[(CONFIG, 2)],
+        good=config("a: !call:dict@a {}\nb: !list:@b []\nc: !call:dict {}\n"),
+        says="write a name behind it, or !call:dict",
+    ),
     # --- graph ----------------------------------------------------------------------------------------------------
     Case(code="FG0407", bad=config("a: &a [ *a ]\n"), at=[(CONFIG, 2)], good=config("a: &a [ 1 ]\nb: *a\n")),
     Case(
@@ -298,6 +305,12 @@ CASES = [
         good=config("a: &a !call:.bits:Attention []\nb: !meta:fg_config:generate_code { obj: *a }\n"),
     ),
     Case(
+        code="FG0423",
+        bad=config("a: !call:.bits.py []\n"),
+        at=[(CONFIG, 2)],
+        good=config("a: !call:./mine.py:f []\nb: !call:../lib/mine.py:f []\n"),
+    ),
+    Case(
         code="FG0424",
         bad=config("a: &a [ !factory:list [] ]\nb: !call:dict { x: *a }\nc: !call:dict { x: *a }\n"),
         at=[(CONFIG, 2)],
@@ -305,6 +318,26 @@ CASES = [
             "a: &a !list [ !factory:list [] ]\nb: !call:dict { x: *a }\nc: !call:dict { x: *a }\n"
             "d: &d [ 0.9, 0.95 ]\ne: !call:dict { x: *d }\nf: !call:dict { x: *d }\n"
         ),
+    ),
+    Case(
+        code="FG0425",
+        bad=config("a: !call:torch.nn.ReLU []\n"),
+        at=[(CONFIG, 2)],
+        good=config("a: !call:torch.nn:ReLU []\nb: !call:dict.fromkeys []\nc: !call:items [ { x: 1 } ]\n"),
+        says="write torch.nn:ReLU",
+    ),
+    Case(
+        code="FG0426",
+        bad=config("a: !call:dcit []\nb: !call:dict.fromkey []\n"),
+        at=[(CONFIG, 2), (CONFIG, 3)],
+        good=config("a: !call:dict []\nb: !call:getitem [ { x: 1 }, x ]\nc: !list:@c [ 1 ]\n"),
+        says="did you mean 'dict.fromkeys'?",
+    ),
+    Case(
+        code="FG0427",
+        bad=config("a: !call:a:b:c []\nb: !call:a.b: []\nc: !call::c []\n"),
+        at=[(CONFIG, 2), (CONFIG, 3), (CONFIG, 4)],
+        good=config("a: !call:a:b.c []\nb: !call:a.py:b []\nc: !call:.a:b []\n"),
     ),
     # --- signatures -----------------------------------------------------------------------------------------------
     Case(
@@ -481,3 +514,16 @@ def test_another_mistake_below_a_closed_string_is_told_as_what_it_is(found):
     findings, places = found("FG0300", config(text))
     assert "'[' is never closed" in str(findings[0])
     assert places == [(CONFIG, 5)]
+
+
+def test_a_spec_that_is_only_exported_may_be_written_as_python_writes_it(found):
+    findings, _ = found("FG0425", config("a: !meta:fg_config:generate_code { obj: !call:torch.nn.ReLU [] }\n"))
+    assert [finding.severity for finding in findings] == ["note"]
+
+
+def test_the_form_of_a_spec_is_not_told_again_by_its_signature(found):
+    text = "a: !call:prnt []\nb: !call:a:b:c []\nc: !call:./job.py:train []\n"
+    findings, _ = found("FG0514", config(text) | {"job.py": MODULE}, signatures=True)
+    assert findings == []
+    findings, places = found("FG0511", config(text) | {"job.py": MODULE}, signatures=True)
+    assert places == [(CONFIG, 4)]

@@ -13,7 +13,7 @@ from typing import Final
 
 from fg_config.building.policy import ImportPolicy
 from fg_config.errors import ConfigError
-from fg_config.lint import rules_graph, rules_project, rules_template, rules_text, rules_yaml
+from fg_config.lint import rules_graph, rules_project, rules_specs, rules_template, rules_text, rules_yaml
 from fg_config.lint.context import ConfigContext, distinct, read_config
 from fg_config.lint.findings import Finding, from_error, merged
 from fg_config.lint.library import Library
@@ -39,13 +39,15 @@ OF_TEXT: Final[tuple[OfConfig, ...]] = (rules_text.glued_lines,)
 OF_DOCUMENT: Final[tuple[OfConfig, ...]] = (
     rules_yaml.numbers_as_text,
     rules_yaml.lost_names,
+    rules_yaml.empty_names,
     rules_yaml.unused_anchors,
     rules_yaml.keys_that_override_nothing,
 )
 OF_GRAPH: Final[tuple[OfConfig, ...]] = (
     rules_graph.variables_without_default,
     rules_graph.unreachable_nodes,
-    rules_graph.relative_specs,
+    rules_specs.relative_specs,
+    rules_specs.malformed_specs,
     rules_graph.copied_containers,
     rules_project.config_without_meta,
     rules_project.repaired_flags,

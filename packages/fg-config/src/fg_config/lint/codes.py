@@ -127,6 +127,7 @@ CODES: Final[dict[str, Code]] = {
         "key that overrides nothing",
         "A block keeps its parent's keys with super() and adds one that differs from an inherited key by a slip.",
     ),
+    "FG0324": Code("warning", "empty name", "Nothing stands behind the `@` of a tag, so the node has no name."),
     # --- graph ----------------------------------------------------------------------------------------------------
     "FG0402": Code("error", "name given twice", "Two nodes have the same explicit name."),
     "FG0407": Code("error", "alias to itself", "An alias leads back to the node that holds it."),
@@ -149,6 +150,14 @@ CODES: Final[dict[str, Code]] = {
         "A plain list or mapping that several calls receive is copied for each, and nodes made by !factory in it are "
         "made anew; without such nodes this is only a note. Tag it with !list or !dict to share it.",
     ),
+    "FG0425": Code(
+        "warning",
+        "import spec without colon",
+        "A spec such as `torch.nn.ReLU` is written out as it is where a !meta node exports it (there this is a note), "
+        "but cannot be built; write `torch.nn:ReLU`.",
+    ),
+    "FG0426": Code("error", "unknown builtin", "A spec without colon is a builtin of Python or a helper."),
+    "FG0427": Code("error", "no import spec", "One colon stands between a module, or a file, and what is in it."),
     # --- signatures -----------------------------------------------------------------------------------------------
     "FG0510": Code("error", "unknown keyword", "The callable does not accept a keyword of that name."),
     "FG0511": Code("error", "missing argument", "The callable needs an argument that the config does not give."),

@@ -66,22 +66,6 @@ def _is_hidden(key: yaml.Node) -> bool:
     return isinstance(key, yaml.ScalarNode) and key.value.startswith(".")
 
 
-# --- import specs -------------------------------------------------------------------------------------------------
-
-
-def relative_specs(context: ConfigContext) -> Iterator[Finding]:
-    """`.module:Name` in a node that no `!meta` node receives to write it out."""
-    assert context.graph is not None
-    exported: set[int] = set()
-    for value in walk([context.graph.root]):
-        if isinstance(value, Call) and value.kind == "meta":
-            exported |= {id(inner) for inner in walk([*value.args, *value.kwargs.values()])}
-    for value in walk([context.graph.root]):
-        if isinstance(value, Call) and value.spec.startswith(".") and id(value) not in exported:
-            message = f"{value.spec!r} is relative: it can be exported as source, but not built"
-            yield context.found("FG0423", message, value.span, "name the module in full")
-
-
 # --- sharing ------------------------------------------------------------------------------------------------------
 
 

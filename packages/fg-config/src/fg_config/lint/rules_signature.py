@@ -18,6 +18,7 @@ from fg_config.building.signatures import (
 from fg_config.hints import nearest
 from fg_config.lint.context import ConfigContext
 from fg_config.lint.findings import Finding
+from fg_config.lint.rules_specs import is_relative, problem_of
 from fg_config.nodes import Call, Span, Value
 from fg_config.schema.annotations import accepts
 from fg_config.tagged import container_tag, untagged
@@ -51,10 +52,13 @@ def wrong_calls(context: ConfigContext, answers: Answers) -> Iterator[Finding]:
 
 
 def _calls(context: ConfigContext) -> list[Call]:
-    """The nodes whose spec can be imported: a relative one belongs to a model that is not written yet."""
+    """The nodes whose spec can be imported: a relative one belongs to a model that is not written yet.
+
+    What is wrong with the form of a spec is found without importing.
+    """
     values = walk([context.graph.root]) if context.graph else ()
     calls = [value for value in values if isinstance(value, Call) and not container_tag(value)]
-    return [call for call in calls if not call.spec.startswith(".")]
+    return [call for call in calls if not is_relative(call.spec) and problem_of(call.spec) is None]
 
 
 # --- one call -----------------------------------------------------------------------------------------------------

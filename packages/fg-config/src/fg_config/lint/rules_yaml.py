@@ -21,6 +21,7 @@ _EXPONENT: Final = re.compile(r"([-+]?)(\d[\d_]*)?(?:\.(\d*))?[eE]([-+]?\d+)")
 _INFINITY: Final = re.compile(r"([-+]?)inf", re.IGNORECASE)
 _OCTAL: Final = re.compile(r"([-+]?)0o([0-7]+)")
 _LOST_NAME: Final = re.compile(r"!(list|tuple|dict|dlist)@(.+)")
+_EMPTY_NAME: Final = re.compile(r"!\w+:[^@]+@")
 _STRING: Final = "tag:yaml.org,2002:str"
 _Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -73,6 +74,16 @@ def lost_names(context: ConfigContext) -> Iterator[Finding]:
         if found := _LOST_NAME.fullmatch(node.tag):
             message = f"{node.tag} is only understood here: the name stands behind a colon"
             yield context.found("FG0321", message, span_of(node, context.text), f"write !{found[1]}:@{found[2]}")
+
+
+def empty_names(context: ConfigContext) -> Iterator[Finding]:
+    """`!call:module:Name@`, which is read as if the `@` were not there."""
+    assert context.text is not None
+    for node in nodes_of(context.document):
+        if _EMPTY_NAME.fullmatch(node.tag):
+            message = f"no name stands behind the @ of {node.tag}, so the node has none"
+            help = f"write a name behind it, or {node.tag.removesuffix('@')}"
+            yield context.found("FG0324", message, span_of(node, context.text), help)
 
 
 # --- anchors ------------------------------------------------------------------------------------------------------
