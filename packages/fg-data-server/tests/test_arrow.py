@@ -25,7 +25,7 @@ TEXTS = [f"Zeile {n}, 世界" for n in range(1000)]
 
 @pytest.fixture(autouse=True)
 def own_directories(tmp_path, monkeypatch):
-    monkeypatch.setenv("FORGATHER_CONFIG_DIR", str(tmp_path / "user"))
+    monkeypatch.setenv("FORGATHER_CACHE_DIR", str(tmp_path / "user" / "cache"))
 
 
 def write(path: Path, texts=TEXTS, *, rows_per_batch: int = 64, stream: bool = True, **columns) -> Path:

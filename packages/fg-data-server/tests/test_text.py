@@ -26,7 +26,7 @@ from fg_data_server import (
 
 @pytest.fixture(autouse=True)
 def own_directories(tmp_path, monkeypatch):
-    monkeypatch.setenv("FORGATHER_CONFIG_DIR", str(tmp_path / "user"))
+    monkeypatch.setenv("FORGATHER_CACHE_DIR", str(tmp_path / "user" / "cache"))
 
 
 def write(path: Path, content: str | bytes, *, age: float = 60) -> Path:
@@ -170,6 +170,15 @@ def test_the_index_may_live_elsewhere(tmp_path):
     TextSource(write(tmp_path / "a.txt", "one"), cache_dir=tmp_path / "own")
     assert len(list((tmp_path / "own").glob("*.rows"))) == 1
     assert sidecars(tmp_path) == []
+
+
+def test_without_a_cache_directory_every_start_reads_the_file(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("FORGATHER_CACHE_DIR", "")
+    caplog.set_level("INFO", "fg_data_server.index")
+    path = write(tmp_path / "a.txt", "one\n\ntwo\n")
+    assert documents(path) == documents(path) == ["one", "two"]
+    assert [record.message for record in caplog.records] == [f"Reading {path} (0.0 MB) to find its rows"] * 2
+    assert sorted(tmp_path.rglob("*")) == [path]
 
 
 def change_size(path: Path) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fg_config import paths
 from fg_config.files import atomic_write, private_directory
 from fg_data_server.errors import FingerprintMismatchError
 from fg_data_server.identity import FileStamp, name_of
@@ -42,30 +43,20 @@ class RowIndex:
     spans: Spans
 
 
-def default_cache_dir() -> Path:
-    """`$FORGATHER_CONFIG_DIR/cache/rows`, else `forgather/rows` under the platform's user cache directory."""
-    override = os.environ.get("FORGATHER_CONFIG_DIR")
-    if override:
-        return Path(override).expanduser() / "cache" / "rows"
-    import platformdirs  # imported here: a caller that names its own cache directory never asks
-
-    return Path(platformdirs.user_cache_dir("forgather")) / "rows"
-
-
 def row_index(
     path: Path, kind: str, scan: Callable[[Path], tuple[str, Spans]], *, cache_dir: str | os.PathLike[str] | None
 ) -> RowIndex:
     """The index of `path`, from the cache when that still describes the file, else by `scan`.
 
     kind: what `scan` looks for; each kind has its own cache entry.
+    cache_dir: None is `rows` in the user's cache directory; nothing is kept where the user has none.
 
     Raises:
         FingerprintMismatchError: the file changed while it was read.
     """
-    directory = Path(cache_dir) if cache_dir is not None else default_cache_dir()
-    sidecar = directory / f"{name_of([os.fspath(path.resolve()), kind])}.rows"
+    sidecar = _sidecar(path, kind, cache_dir)
     stamp = FileStamp.of(path.stat())
-    known = _read(sidecar, stamp)
+    known = None if sidecar is None else _read(sidecar, stamp)
     if known is not None:
         return known
     _logger.info("Reading %s (%.1f MB) to find its rows", path, stamp.size / 1e6)
@@ -73,9 +64,19 @@ def row_index(
     if FileStamp.of(path.stat()) != stamp:
         raise FingerprintMismatchError(f"{path} changed while it was being read; run again when it is complete.")
     index = RowIndex(digest=digest, stamp=stamp, spans=spans)
-    if time.time_ns() - stamp.mtime_ns > _SETTLED_NS:
+    if sidecar is not None and time.time_ns() - stamp.mtime_ns > _SETTLED_NS:
         _write(sidecar, index)
     return index
+
+
+def _sidecar(path: Path, kind: str, directory: str | os.PathLike[str] | None) -> Path | None:
+    """The cache entry of `path`; None where nothing is kept."""
+    if directory is None:
+        user = paths.cache_dir()
+        if user is None:
+            return None
+        directory = user / "rows"
+    return Path(directory) / f"{name_of([os.fspath(path.resolve()), kind])}.rows"
 
 
 def _write(sidecar: Path, index: RowIndex) -> None:
