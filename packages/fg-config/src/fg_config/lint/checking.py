@@ -20,6 +20,7 @@ from fg_config.lint.library import Library
 from fg_config.lint.suppressions import without_suppressed
 from fg_config.projects.policies import project_policy
 from fg_config.projects.project import Project, list_configs
+from fg_config.projects.workspace import META
 from fg_config.rendering.source import TemplateSource
 
 logger = logging.getLogger("fg_config")
@@ -111,7 +112,7 @@ def _findings(directory: Path, names: Sequence[str] | None, options: CheckOption
     if not projects:
         return
     contexts = [read_config(project) for project in projects]
-    library = Library(projects[0])
+    library = Library(projects[0], within=None if _is_whole(directory, names) else _files_of(contexts))
     for context in contexts:
         for finding in _of_config(context, options.reserved):
             yield _named(finding, context)
@@ -122,6 +123,16 @@ def _findings(directory: Path, names: Sequence[str] | None, options: CheckOption
         yield from rule(projects[0])
     if options.signatures:
         yield from _of_signatures(contexts, options)
+
+
+def _is_whole(directory: Path, names: Sequence[str] | None) -> bool:
+    return names is None or {*list_configs(directory)} <= {*names}
+
+
+def _files_of(contexts: list[ConfigContext]) -> frozenset[str]:
+    """The files that configs are made from."""
+    files = {source.file for context in contexts for source in context.sources}
+    return frozenset({*files, str(contexts[0].project.project_dir / META)})
 
 
 def _of_config(context: ConfigContext, reserved: Collection[str]) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fg_config.errors import ConfigError
 from fg_config.hints import did_you_mean
-from fg_config.lint.context import ConfigContext, make, own_directories, source_span
+from fg_config.lint.context import ConfigContext, make, source_span
 from fg_config.lint.findings import Finding
 from fg_config.lint.library import Library
 from fg_config.lint.slips import is_slip
@@ -85,7 +85,7 @@ def _dynamic_names(context: ConfigContext) -> set[str]:
 
 def unused_sets(contexts: list[ConfigContext], library: Library) -> Iterator[Finding]:
     """`-- set` of what no template reads; only in files of the project, for a library sets names for others."""
-    for source in _own(library):
+    for source in library.own_sources:
         syntax = syntax_of(source)
         for each in syntax.sets if syntax else ():
             if not each.name.startswith("_") and not library.reads(each.name):
@@ -99,7 +99,7 @@ def unused_labels(contexts: list[ConfigContext], library: Library) -> Iterator[F
     """Sub-templates that nothing asks for."""
     asked = requested(contexts, library)
     missing = {name for context in contexts for name in _missing(context)}
-    for source in _own(library):
+    for source in library.own_sources:
         if source.label is not None and source.label not in asked and not _is_banner(source):
             span = source_span(source, 0)
             message = f"nothing includes or extends the sub-template {source.label!r}"
@@ -138,10 +138,3 @@ def shadowed(contexts: list[ConfigContext], library: Library) -> Iterator[Findin
 
 def _differs(path: Path, file: str) -> bool:
     return path.resolve() != Path(file).resolve() and path.read_bytes() != Path(file).read_bytes()
-
-
-def _own(library: Library) -> Iterator[TemplateSource]:
-    roots = own_directories(library.project)
-    for source in library.sources:
-        if any(Path(source.file).is_relative_to(root) for root in roots):
-            yield source
