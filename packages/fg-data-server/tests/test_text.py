@@ -133,6 +133,20 @@ def test_a_missing_file_is_answered_with_the_near_one(tmp_path):
         TextSource(tmp_path)
 
 
+@pytest.mark.parametrize("place", ["data/verses.jsonl", "verses.jsonl"])
+def test_a_missing_file_of_a_project_is_answered_with_the_script_that_makes_it(tmp_path, place):
+    project = tmp_path / "my project"
+    project.mkdir()
+    (project / "prepare_data.py").touch()
+    with pytest.raises(MissingDatasetError) as outside:
+        TextSource(project / place)
+    assert "prepare_data.py" not in str(outside.value)
+    (project / "meta.yaml").touch()
+    with pytest.raises(MissingDatasetError) as caught:
+        TextSource(project / place)
+    assert str(caught.value).endswith(f" The data of this project is made by: python '{project}/prepare_data.py'")
+
+
 def test_settings_that_cannot_work_are_named(tmp_path):
     path = write(tmp_path / "a.txt", "x")
     with pytest.raises(SettingError, match=r"documents is 'paragraph'; it must be one of blank_line, line, jsonl"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,18 +59,33 @@ class FileStamp:
 
 
 _DATA_SUFFIXES: Final = (".arrow", ".jsonl", ".txt")
+_MAKER: Final = "prepare_data.py"  # what a project calls the script that makes or downloads its data
 
 
 def existing_file(path: str | os.PathLike[str]) -> Path:
-    """`path` made absolute. Raises MissingDatasetError, with similar names near it, when it is not a file."""
+    """`path` made absolute.
+
+    Raises:
+        MissingDatasetError: it is not a file; with similar names near it, or the project's script that makes it.
+    """
     place = Path(path).expanduser().absolute()
     if place.is_file():
         return place
     if place.is_dir():
         raise MissingDatasetError(f"{place} is a directory; name a file in it.{near_matches('', _names_in(place))}")
-    if not place.parent.is_dir():
-        raise MissingDatasetError(f"There is no data file {place}: the directory {place.parent} does not exist.")
-    raise MissingDatasetError(f"There is no data file {place}.{near_matches(place.name, _names_in(place.parent))}")
+    if place.parent.is_dir():
+        reason = f".{near_matches(place.name, _names_in(place.parent))}"
+    else:
+        reason = f": the directory {place.parent} does not exist."
+    raise MissingDatasetError(f"There is no data file {place}{reason}{_how_to_make(place)}")
+
+
+def _how_to_make(place: Path) -> str:
+    """A sentence on the script that makes the data of the project around `place`, if it has one."""
+    project = next((directory for directory in place.parents if (directory / "meta.yaml").is_file()), None)
+    if project is None or not (project / _MAKER).is_file():
+        return ""
+    return f" The data of this project is made by: python {shlex.quote(str(project / _MAKER))}"
 
 
 def _names_in(directory: Path) -> list[str]:
