@@ -69,10 +69,20 @@ def test_a_slice_is_a_python_slice_and_its_rest(num_rows, every, data, part):
         expected = [text for place, text in enumerate(within) if place % every != offset]
     options = {"start": start, "stop": stop, "every": every, "offset": offset, "part": part}
     if not expected:
-        with pytest.raises(EmptyDatasetError, match=r"holds no row"):
+        with pytest.raises(EmptyDatasetError, match=r"holds no row") as caught:
             SliceSource(numbered(num_rows), **options)
+        least = int(str(caught.value).partition("at least ")[2].split()[0])
+        assert least > stop - start
+        assert SliceSource(numbered(start + least), **{**options, "stop": start + least}).num_rows == 1
         return
     assert all_rows(SliceSource(numbered(num_rows), **options)) == expected
+
+
+def test_a_text_that_is_too_short_to_be_split_says_how_long_it_must_be():
+    with pytest.raises(EmptyDatasetError, match=r"at least 2 rows; the rows of a text are its documents"):
+        SliceSource(numbered(1), every=40, part="rest")
+    with pytest.raises(EmptyDatasetError, match=r"With every=1 all rows are the selection"):
+        SliceSource(numbered(9), part="rest")
 
 
 def test_held_out_rows_and_the_rest_share_nothing_and_miss_nothing():

@@ -128,7 +128,7 @@ class SliceSource:
         if self._num_rows == 0:
             raise EmptyDatasetError(
                 f"The {part} of rows {start} to {end} with every={every}, offset={offset} holds no row "
-                f"(the source has {source.num_rows})."
+                f"(the source has {source.num_rows}).{_least(every, offset, part)}"
             )
         recipe = {"start": start, "stop": end, "every": every, "offset": offset, "part": part}
         self._fingerprint = name_of({"format": "slice-v1", "of": source.fingerprint, **recipe})
@@ -151,6 +151,14 @@ class SliceSource:
             return self._start + self._offset + rows * self._every
         period, place = np.divmod(rows, self._every - 1)
         return self._start + period * self._every + place + (place >= self._offset)
+
+
+def _least(every: int, offset: int, part: str) -> str:
+    """A sentence on how many rows are enough for a part of them."""
+    if part == "rest" and every == 1:
+        return " With every=1 all rows are the selection."
+    least = offset + 1 if part == "selection" else 2 - min(offset, 1)
+    return f" It needs at least {least} {'row' if least == 1 else 'rows'}; the rows of a text are its documents."
 
 
 class ConcatSource:
