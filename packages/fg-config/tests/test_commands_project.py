@@ -150,10 +150,26 @@ def test_flags_are_suggested_not_abbreviated(run, capsys):
         assert f"'{wrong}': did you mean '{right}'" in capsys.readouterr().err
 
 
+def test_a_config_without_flags_is_said_to_have_none(run, project, capsys):
+    (project / "templates" / "configs" / "bare.yaml").write_text("main: 1\n")
+    for wrong, hints in {"--steps": 1, "--taget": 2}.items():
+        with pytest.raises(SystemExit):
+            run("construct", "-t", "bare.yaml", wrong, "3")
+        told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("  help: ")]
+        assert told[0] == "  help: the config 'bare.yaml' declares no flags of its own"
+        assert len(told) == hints and ("'--target'" in told[-1]) == (wrong == "--taget")
+
+
+def test_a_missing_kind_of_schema_is_called_by_its_choices(run, capsys):
+    with pytest.raises(SystemExit):
+        run("schema")
+    assert "required: meta|dynamic_args|target" in capsys.readouterr().err
+
+
 def test_choices_are_suggested(run, capsys):
     with pytest.raises(SystemExit):
         run("pp", "--mode", "dwon")
-    assert "'dwon': did you mean 'down'?" in capsys.readouterr().err
+    assert "'dwon' is none of up, down; did you mean 'down'?" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         run("graph", "--format", "yml")
     assert "did you mean 'yaml'?" in capsys.readouterr().err

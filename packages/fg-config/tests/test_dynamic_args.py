@@ -81,12 +81,12 @@ def test_wrong_words_end_the_command(words, capsys):
     assert words[-1] in capsys.readouterr().err
 
 
-def test_convert_reports_the_flag():
+def test_a_word_that_is_no_value():
     steps, mode = parse()[1], parse()[4]
     assert steps.convert("7") == 7
-    with pytest.raises(ProjectError, match="--max-steps: 'x' is no int"):
+    with pytest.raises(argparse.ArgumentTypeError, match="'x' is no int"):
         steps.convert("x")
-    with pytest.raises(ProjectError, match="--mode: 'c' is none of a, b"):
+    with pytest.raises(argparse.ArgumentTypeError, match="'c' is none of a, b"):
         mode.convert("c")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -43,12 +44,12 @@ class Axis:
         if self.argument is None:
             return dict(variables)
         others = {name: each for name, each in variables.items() if name != self.argument.dest}
-        if self.argument.options.get("action") != "store_true":
-            return {**others, self.argument.dest: self.argument.convert(value)}
         try:
+            if self.argument.options.get("action") != "store_true":
+                return {**others, self.argument.dest: self.argument.convert(value)}
             return {**others, self.argument.dest: True} if parse_bool(value) else others
-        except ValueError as error:
-            raise _error(f"{self.name}: {error}", None) from error
+        except (ValueError, argparse.ArgumentTypeError) as error:
+            raise _error(f"{self.argument.names[0]}: {error}", self.argument.span) from error
 
 
 def parse_axes(texts: Iterable[str], graph: Graph, arguments: Sequence[DynamicArg]) -> list[Axis]:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from fg_config.errors import ProjectError
 from fg_config.graph import Graph
-from fg_config.hints import nearest
+from fg_config.hints import did_you_mean, nearest
 from fg_config.nodes import Span
 from fg_config.shown import shown_value
 from fg_config.tagged import is_plain, plain_data, untagged
@@ -87,14 +87,16 @@ class DynamicArg:
         return CONVERTERS[self.type]
 
     def convert(self, text: str) -> Any:
-        """The value of a word. Raises `ProjectError` naming the flag, the word and the type."""
+        """The value of a word. Raises `argparse.ArgumentTypeError`, as argparse expects of a type."""
         try:
             value = self.converter(text)
         except ValueError as error:
-            raise ProjectError(f"{self.names[0]}: {text!r} is no {self.type}", code=_CODE, span=self.span) from error
+            raise argparse.ArgumentTypeError(f"{text!r} is no {self.type}") from error
         if self.choices is not None and value not in self.choices:
-            choices = ", ".join(map(str, self.choices))
-            raise ProjectError(f"{self.names[0]}: {text!r} is none of {choices}", code=_CODE, span=self.span)
+            known = [str(choice) for choice in self.choices]
+            near = did_you_mean(text, known)
+            message = f"{text!r} is none of {', '.join(known)}"
+            raise argparse.ArgumentTypeError(f"{message}; {near}" if near else message)
         return value
 
     def argparse_kwargs(self) -> dict[str, Any]:
@@ -103,16 +105,10 @@ class DynamicArg:
         if "help" in kwargs:  # argparse knows `%(default)s`, and stumbles over any other percent sign
             kwargs["help"] = _LONE_PERCENT.sub("%%", kwargs["help"])
         if self.options.get("action") not in _WITHOUT_VALUE:
-            kwargs["type"] = self._argparse_type
+            kwargs["type"] = self.convert
             if self.choices is not None:
                 kwargs["choices"] = list(self.choices)
         return kwargs
-
-    def _argparse_type(self, text: str) -> Any:
-        try:
-            return self.converter(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(f"{text!r} is no {self.type}") from error
 
 
 def parse_dynamic_args(graph: Graph, *, reserved: Collection[str] = ()) -> tuple[DynamicArg, ...]:
