@@ -1,5 +1,6 @@
 """Import specs to objects, and what the import policy refuses."""
 
+import re
 import sys
 from functools import partial
 
@@ -116,6 +117,34 @@ def test_siblings_are_found_in_every_search_directory(tmp_path, here):
     searchpath = [tmp_path / "bits", tmp_path / "out"]
     bit, other = (here(f"{tmp_path}/out/model.py:{name}", submodule_searchpath=searchpath) for name in ("Bit", "Other"))
     assert other.__mro__[1] is bit
+
+
+def test_a_missing_name_is_missing_in_the_file(tmp_path, here):
+    (tmp_path / "mine.py").write_text("class Thing:\n    pass\ndef f(): return 3\n")
+    with pytest.raises(GraphError, match=f"{re.escape(str(tmp_path / 'mine.py'))}' has no 'ff'") as caught:
+        here("mine.py:ff")
+    assert "did you mean 'f'?" in caught.value.help
+    with pytest.raises(GraphError, match="'Thing' has no 'size'"):
+        here("mine.py:Thing.size")
+
+
+@pytest.mark.parametrize("line", ["from .other import x", "from . import other", "from .other.more import x"])
+@pytest.mark.parametrize(("searchpath", "looked"), [([], "it has none"), (["bits"], "looked in {}/bits")])
+def test_a_missing_sibling_says_where_it_was_looked_for(tmp_path, here, line, searchpath, looked):
+    (tmp_path / "bits").mkdir()
+    (tmp_path / "m.py").write_text(f"{line}\ndef f(): return 3\n")
+    with pytest.raises(ImportError) as caught:
+        here("m.py:f", submodule_searchpath=searchpath)
+    (note,) = caught.value.__notes__
+    assert note.startswith(f"{tmp_path}/m.py imports siblings from the directories of its `submodule_searchpath`; ")
+    assert note.endswith(looked.format(tmp_path))
+
+
+def test_a_missing_library_is_no_sibling(tmp_path, here):
+    (tmp_path / "m.py").write_text("import no_such_dependency\n")
+    with pytest.raises(ModuleNotFoundError) as caught:
+        here("m.py:f", submodule_searchpath=["bits"])
+    assert not hasattr(caught.value, "__notes__")
 
 
 # --- policy -------------------------------------------------------------------------------------------------------

@@ -10,10 +10,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Final
 
 from fg_config.errors import GraphError
 from fg_config.hints import nearest
 from fg_config.nodes import Span
+
+_PREFIX: Final = "fg_file_"
 
 
 def load_file(path: Path, searchpath: Sequence[str | Path] = (), span: Span | None = None) -> ModuleType:
@@ -39,14 +42,27 @@ def load_file(path: Path, searchpath: Sequence[str | Path] = (), span: Span | No
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except BaseException:  # Ctrl-C too must not leave a half-initialised module behind
+    except BaseException as error:  # Ctrl-C too must not leave a half-initialised module behind
+        if isinstance(error, ImportError) and _is_about_sibling(error, name):
+            places = f"looked in {', '.join(directories)}" if directories else "it has none"
+            error.add_note(f"{path} imports siblings from the directories of its `submodule_searchpath`; {places}")
         for loaded in [other for other in sys.modules if other == name or other.startswith(f"{name}.")]:
             del sys.modules[loaded]
         raise
     return module
 
 
+def _is_about_sibling(error: ImportError, name: str) -> bool:
+    """Whether the module `name` failed to import something relative to itself. Without a package, Python names none."""
+    return f"{error.name}.".startswith(f"{name}.") or "no known parent package" in str(error)
+
+
+def is_file_module(name: str) -> bool:
+    """Whether `name` is, or lies in, a module that `load_file` made."""
+    return name.startswith(_PREFIX)
+
+
 def _module_name(path: str, directories: Sequence[str], content: bytes) -> str:
     key = "\0".join([path, *directories]).encode() + b"\0" + content
     stem = "".join(character if character.isalnum() else "_" for character in Path(path).stem)
-    return f"fg_file_{stem}_{hashlib.blake2b(key, digest_size=8).hexdigest()}"
+    return f"{_PREFIX}{stem}_{hashlib.blake2b(key, digest_size=8).hexdigest()}"

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Literal
 
+from fg_config.building.file_modules import is_file_module
 from fg_config.building.local_modules import is_below, local_file
 from fg_config.building.origins import base_names, is_named, names_of
 from fg_config.building.rules import deciding_rule, default_rules, public_name, read_rules, rule_name, rules
@@ -140,11 +141,12 @@ class ImportPolicy:
     def check_object(self, spec: str, found: object, span: Span | None = None) -> None:
         """Refuse by what the spec turned out to be. Raises `PolicyError`.
 
-        What a file of the project imports from an unknown library is the business of that file.
+        What a file of the project imports from an unknown library is the business of that file, and the file itself
+        was checked when it was named.
         """
         own = spec.rpartition(":")[0].endswith(".py")
         for name in names_of(found):
-            if not (own and self.judge_name(name).word == "unknown") and not _is_file_module(name):
+            if not (own and self.judge_name(name).word == "unknown") and not is_file_module(name):
                 self._check_name(spec, name, span)
         self._check_bases(spec, found, span)
 
@@ -224,27 +226,29 @@ def _with_items(value: object) -> Iterator[object]:
         yield from value
 
 
-def _is_file_module(name: str) -> bool:
-    """Whether `name` lies in a module loaded from a file, which was checked when it was named."""
-    return name.startswith("fg_file_")
-
-
 _in_force: ContextVar[ImportPolicy | None] = ContextVar("fg_config_policy", default=None)
+_directory: ContextVar[Path | None] = ContextVar("fg_config_directory", default=None)
 
 
 @contextmanager
-def in_force(policy: ImportPolicy) -> Iterator[None]:
-    """Builds that begin inside inherit `policy`."""
-    token = _in_force.set(policy)
+def in_force(policy: ImportPolicy, directory: Path | None = None) -> Iterator[None]:
+    """Builds that begin inside inherit `policy`, and other projects are relative to `directory`."""
+    token, place = _in_force.set(policy), _directory.set(directory)
     try:
         yield
     finally:
         _in_force.reset(token)
+        _directory.reset(place)
 
 
 def policy_in_force() -> ImportPolicy | None:
     """The policy of the build that is running; None outside of a build."""
     return _in_force.get()
+
+
+def directory_in_force() -> Path | None:
+    """The directory of the config that is being built; None outside of a build."""
+    return _directory.get()
 
 
 def chosen_policy(given: ImportPolicy | None, directory: Path | None) -> ImportPolicy:

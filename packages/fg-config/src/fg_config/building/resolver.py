@@ -9,10 +9,11 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 from fg_config import distributions
-from fg_config.building.file_modules import load_file
+from fg_config.building.file_modules import is_file_module, load_file
 from fg_config.building.helpers import HELPERS
 from fg_config.building.policy import ImportPolicy, chosen_policy
 from fg_config.errors import GraphError
@@ -119,8 +120,13 @@ def _attribute(module: Any, symbol: str, spec: str, span: Span | None) -> Any:
         try:
             found = getattr(found, name)
         except AttributeError as error:
-            owner = getattr(found, "__name__", type(found).__name__)
-            message = f"{spec!r} cannot be imported: {owner!r} has no {name!r}"
+            message = f"{spec!r} cannot be imported: {_owner(found)!r} has no {name!r}"
             public = [other for other in dir(found) if not other.startswith("_")]
             raise GraphError(message, code=_CODE, span=span, help=nearest(name, public)) from error
     return found
+
+
+def _owner(found: Any) -> str:
+    """What has no such attribute, in an error. The name of a file's module is ours; people know the file."""
+    name = getattr(found, "__name__", type(found).__name__)
+    return str(found.__file__) if isinstance(found, ModuleType) and is_file_module(name) else name
