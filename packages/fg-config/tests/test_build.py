@@ -2,8 +2,21 @@
 
 import pytest
 
-from fg_config import Call, Graph, GraphError, ImportPolicy, Span, UnknownTargetError, YamlError, build, build_value
+from fg_config import (
+    Call,
+    Graph,
+    GraphError,
+    ImportPolicy,
+    Latent,
+    PolicyError,
+    Span,
+    UnknownTargetError,
+    YamlError,
+    build,
+    build_value,
+)
 from fg_config.building.file_modules import load_file
+from fg_config.building.latent import config_view
 from fg_config.parsing.parse import parse_graph
 
 
@@ -150,6 +163,32 @@ def test_latent_arguments_override_keywords(make):
     assert make(text, more={"y": 3, "z": 4}) == {"a": {"x": 1, "y": 3, "z": 4}}
     with pytest.raises(GraphError, match="latent_args"):
         make(text, more=[1])
+
+
+# --- nodes as callables -------------------------------------------------------------------------------------------
+
+
+def test_nodes_inside_of_containers_can_be_called():
+    text = "l: [!call:dict {a: 1}, {b: [&x !call:list [[2]], *x], 3: !tuple [4]}]\nt: !var {name: v, default: 1}\n"
+    config = config_view(parse_graph(text))
+    assert config.l[0]() == {"a": 1}
+    assert [each() for each in config.l[1].b] == [[2], [2]]
+    assert config.l[1][3]() == (4,)
+    built = Latent.materialize(config.l)
+    assert built == [{"a": 1}, {"b": [[2], [2]], 3: (4,)}]
+    assert built[1]["b"][0] is built[1]["b"][1]
+    config.l.append(5)  # what is looked at is a copy
+    assert len(config.l) == 2
+
+
+def test_nodes_inside_of_containers_know_their_directory_and_policy(module):
+    graph = parse_graph("l: [!call:parts.py:log [a], !call:os:getcwd []]", directory=module.parent)
+    assert config_view(graph).l[0]() == "a"
+    assert Latent.materialize(config_view(graph, ImportPolicy.unrestricted()).l)[0] == "a"
+    with pytest.raises(PolicyError):
+        config_view(graph).l[1]()
+    with pytest.raises(PolicyError):
+        Latent.materialize(config_view(graph).l)
 
 
 # --- errors -------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from fg_config.building.builder import Builder, Partial, build, build_value
@@ -61,7 +61,7 @@ class Latent:
 
 
 class ConfigMapping(Mapping[str, Any]):
-    """The targets of a config by name and by attribute. Nodes come as `Latent`."""
+    """The targets of a config by name and by attribute. Nodes come as `Latent`, also those inside of containers."""
 
     def __init__(self, graph: Graph, policy: ImportPolicy | None = None) -> None:
         self.graph = graph
@@ -92,7 +92,24 @@ def config_view(graph: Graph, policy: ImportPolicy | None = None) -> Any:
 
 
 def _wrapped(graph: Graph, value: Value, policy: ImportPolicy | None) -> Any:
-    return Latent(graph, value, policy) if isinstance(value, Call) else value
+    """`value` with its nodes as `Latent`, in containers of its own."""
+    return _replaced(value, lambda each: Latent(graph, each, policy) if isinstance(each, Call) else each, {})
+
+
+def _replaced(value: Any, change: Callable[[Any], Any], known: dict[int, Any]) -> Any:
+    """A copy of plain containers with what they hold changed; what is shared stays so."""
+    if id(value) not in known:
+        match value:
+            case dict():
+                new = DotDict({key: _replaced(item, change, known) for key, item in value.items()})
+            case list():
+                new = [_replaced(item, change, known) for item in value]
+            case tuple():
+                new = tuple(_replaced(item, change, known) for item in value)
+            case _:
+                return change(value)
+        known[id(value)] = new
+    return known[id(value)]
 
 
 def _unwrap(config: Any) -> tuple[Graph, Value, ImportPolicy | None]:
@@ -101,6 +118,15 @@ def _unwrap(config: Any) -> tuple[Graph, Value, ImportPolicy | None]:
             return config, config.root, None
         case ConfigMapping():
             return config.graph, config.graph.root, config.policy
-        case Latent():
-            return config.graph, config.node, config.policy
-    return Graph(config), config, None
+    latents: list[Latent] = []
+
+    def node(value: Any) -> Any:
+        if not isinstance(value, Latent):
+            return value
+        latents.append(value)
+        return value.node
+
+    value = _replaced(config, node, {})
+    if not latents:
+        return Graph(config), config, None
+    return dataclasses.replace(latents[0].graph, root=value), value, latents[0].policy
