@@ -12,6 +12,7 @@ from fg_config import (
     from_project,
     list_configs,
 )
+from fg_config.projects.imported_names import imported_names
 from fg_config.projects.meta import read_project_meta
 
 CONFIG = """\
@@ -192,6 +193,57 @@ def test_the_policy_of_a_build_reaches_the_projects_it_builds_on(project, worksp
         Project("outer.yaml", project)()
     assert caught.value.span.line == 1
     assert Project("outer.yaml", project, policy=ImportPolicy.unrestricted())()
+
+
+def test_another_project_is_relative_to_the_one_that_is_built(project, workspace, monkeypatch, tmp_path):
+    inner = workspace / "group" / "inner"
+    (inner / "templates" / "configs").mkdir(parents=True)
+    (inner / "meta.yaml").write_text("name: Inner\n")
+    call = "!call:fg_config:from_project {project_dir: %s, config_template: %s}\n"
+    (inner / "templates" / "configs" / "i.yaml").write_text("main: " + call % ("../one", "b.yaml"))
+    (workspace / "two" / "templates" / "configs").mkdir(parents=True)
+    (workspace / "two" / "meta.yaml").write_text("name: Two\n")
+    outer = "main: " + call % ("../group/inner", "i.yaml") + "later: !partial" + (call % ("../group/one", "a.yaml"))[5:]
+    (workspace / "two" / "templates" / "configs" / "o.yaml").write_text(outer)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    opened = Project("o.yaml", "../two")
+    assert opened()["size"] == 3
+    assert opened("later")() == 1
+    policy = opened._build_policy()
+    assert [name.spec for name in imported_names(opened, "main", policy)][-1] == "dict"
+    monkeypatch.chdir(project.parent)
+    assert from_project("one", "a.yaml") == 1  # outside of a build, relative to the working directory
+
+
+# --- in memory, and other configs of the same project -------------------------------------------------------------
+
+
+def test_a_config_may_exist_in_memory_only(project):
+    one = Project("b.yaml", project)
+    one.add_template("configs/mem.yaml", "main: {{ n | default(5) }}\n")
+    assert (one.load_config("mem.yaml")(), one.load_config("mem.yaml", n=6)()) == (5, 6)
+    with pytest.raises(ProjectError, match="no config"):
+        Project("mem.yaml", project)
+
+
+def test_another_config_keeps_overrides_and_policy(project):
+    (project / "templates" / "configs" / "os.yaml").write_text("main: !call:os:getcwd []\nshared: 1\n")
+    free = Project("b.yaml", project, policy=ImportPolicy.unrestricted(), overrides=["shared=7"])
+    other = free.load_config("os.yaml")
+    assert (other("shared"), other.overrides) == (7, free.overrides)
+    assert isinstance(other(), str)
+    assert free.load_config("b.yaml", label="x").config_name == "b.yaml"
+
+
+@pytest.mark.parametrize("name", ["policy", "overrides", "config_name", "directory"])
+def test_template_variables_of_another_project_may_have_any_name(project, name):
+    (project / "templates" / "configs" / "v.yaml").write_text(f"main: {{{{ {name} }}}}\n")
+    assert from_project(project, "v.yaml", pp_kwargs={name: "strict"}) == "strict"
+    text = f"main: !call:fg_config:from_project ['{project}', v.yaml, main, false, {{{name}: strict}}]\n"
+    (project / "templates" / "configs" / "w.yaml").write_text(text)
+    assert Project("w.yaml", project)() == "strict"
+    assert len(imported_names(Project("w.yaml", project), "main", ImportPolicy.unrestricted())) == 1
 
 
 def test_files_in_specs_are_relative_to_the_project(project, monkeypatch, tmp_path):

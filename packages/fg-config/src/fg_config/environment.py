@@ -80,6 +80,10 @@ class ConfigEnvironment:
                 return directory / name
         return find_template(name, self._distributions())
 
+    def has_template(self, name: str) -> bool:
+        """Whether there is a template of that name, in memory or as a file."""
+        return name in self._in_memory or self.find_template(name) is not None
+
     def template_names(self) -> Iterator[str]:
         """The names of all template files in the search path."""
         for directory in self.search_path:

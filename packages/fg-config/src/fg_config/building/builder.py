@@ -205,7 +205,7 @@ class Builder:
     def _running(self, node: Call, path: str, keywords: Iterable[str] = ()) -> Iterator[None]:
         """Our policy is current, and an exception leaves with a note about `node`."""
         try:
-            with in_force(self.policy):
+            with in_force(self.policy, self.directory):
                 yield
         except Exception as error:  # whatever the called object raises keeps its type and gains a note
             add_note(error, node, path, keywords, lambda name: self._written(node, name))

@@ -61,7 +61,7 @@ def _sides(args: argparse.Namespace) -> tuple[Side, Side]:
         message = "flags and overrides change the selected config, which is not compared when A and B are given"
         raise ProjectError(message, code="FG0652", help="leave B out, or leave them out")
     if changed is not None and not args.sides:
-        base = changed.load_config(changed.config_name)
+        base = changed.load_config(changed.config_name).with_overrides(())
         return sides.of(base, base.config_name), sides.of(changed, f"{base.config_name} as given here")
     first = sides.open(args.sides[0])
     return first, sides.open(args.sides[1]) if changed is None else sides.of(changed, changed.config_name)

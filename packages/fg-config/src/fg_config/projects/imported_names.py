@@ -18,7 +18,7 @@ from fg_config.errors import ConfigError, GraphError
 from fg_config.graph import entries
 from fg_config.nodes import Call, Span, Value
 from fg_config.projects.policies import inherited_policy
-from fg_config.projects.project import Project
+from fg_config.projects.project import Project, other_project
 from fg_config.tagged import container_tag, is_plain, plain_data
 
 _OTHER_PROJECT: Final = frozenset({"fg_config:from_project", "fg_config.projects.project:from_project"})
@@ -72,9 +72,9 @@ class _Walk:
             name = _judged(node, self._policy, project.project_dir)
             yield name
             if resolve_alias(node.spec) in _OTHER_PROJECT and not name.would_fail:
-                yield from self._other_project(node)
+                yield from self._other_project(node, project.project_dir)
 
-    def _other_project(self, node: Call) -> Iterator[ImportedName]:
+    def _other_project(self, node: Call, directory: Path) -> Iterator[ImportedName]:
         given: dict[str, Any] = {**dict(zip(_PARAMETERS, node.args, strict=False)), **node.kwargs}
         known = {name: given[name] for name in _PARAMETERS if name in given}
         if not all(map(is_plain, known.values())):
@@ -82,7 +82,7 @@ class _Walk:
             return
         plain = {name: plain_data(value) for name, value in known.items()}
         try:
-            other = Project(plain.get("config_template"), plain["project_dir"], **(plain.get("pp_kwargs") or {}))
+            other = other_project(plain["project_dir"], plain.get("config_template"), plain.get("pp_kwargs"), directory)
             with in_force(self._policy):
                 policy = inherited_policy(other.project_dir, other.meta.workspace_root)
             wanted = plain.get("targets") or "main"

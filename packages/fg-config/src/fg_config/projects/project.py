@@ -47,11 +47,11 @@ class Project:
         **template_vars: Any,
     ) -> None:
         self.meta = read_project_meta(project_dir)
+        self.environment = ConfigEnvironment(self.meta.search_path, self.meta.variables)
         self.config_name = self._config_name(config_name)
         self.template_vars = template_vars
         self.policy = policy
         self.overrides = overrides_of(overrides)
-        self.environment = ConfigEnvironment(self.meta.search_path, self.meta.variables)
 
     @property
     def project_dir(self) -> Path:
@@ -111,13 +111,22 @@ class Project:
         return other
 
     def load_config(self, config_name: str | None = "", /, **template_vars: Any) -> Project:
-        """Another config of this project (or this one with other variables), with the same in-memory templates."""
-        other = Project(config_name, self.project_dir, policy=self.policy, **template_vars)
-        other.environment = self.environment
+        """Another config of this project, or this one with other variables.
+
+        Policy, overrides and in-memory templates are the same. `template_vars` may have any name.
+        """
+        other = copy.copy(self)
+        for read in ("_loaded", "_graph"):
+            other.__dict__.pop(read, None)
+        other.config_name = self._config_name(config_name)
+        other.template_vars = template_vars
         return other
 
     def add_template(self, name: str, text: str) -> None:
-        """Add a template that exists in memory only. It must be added before the config is first read."""
+        """Add a template that exists in memory only, such as `configs/x.yaml`, which `load_config("x.yaml")` reads.
+
+        A template of a config must be added before the config is first read.
+        """
         self.environment.add_template(name, text)
 
     def __call__(self, *targets: str | Iterable[str], asdict: bool = False, **context: Any) -> Any:
@@ -166,7 +175,7 @@ class Project:
             span = self.meta.places.get("config_prefix") or self.meta.places.get("searchdir")
             message, help = f"{self.meta.project_dir} has no configs", f"looked for *.yaml in {places}"
             raise ProjectError(message, code="FG0604", span=span, help=help)
-        if self._is_template(chosen):
+        if self.environment.has_template(f"{self.meta.config_prefix}/{chosen}"):
             return chosen
         known = config_names(self.meta.searchdir, self.meta.config_prefix)
         origin = "" if name else " (default_config of meta.yaml)"
@@ -174,15 +183,25 @@ class Project:
         message = f"no config {chosen!r}{origin} in {self.meta.project_dir}"
         raise ProjectError(message, code="FG0604", span=span, help=nearest(chosen, known, "configs"))
 
-    def _is_template(self, name: str) -> bool:
-        environment = ConfigEnvironment(self.meta.search_path)
-        return environment.find_template(f"{self.meta.config_prefix}/{name}") is not None
-
 
 def list_configs(project_dir: str | os.PathLike[str] = ".") -> list[str]:
     """The names of the configs of a project, sorted."""
     meta = read_project_meta(project_dir)
     return config_names(meta.searchdir, meta.config_prefix)
+
+
+def other_project(
+    project_dir: str | os.PathLike[str],
+    config_template: str | None,
+    pp_kwargs: Mapping[str, Any] | None,
+    directory: Path | None,
+) -> Project:
+    """The config that a config means by these arguments of `from_project`.
+
+    A relative `project_dir` is relative to `directory` (default: the working directory).
+    """
+    place = (directory or Path()) / Path(project_dir).expanduser()
+    return Project(config_template, place).load_config(config_template, **(pp_kwargs or {}))
 
 
 def from_project(
@@ -197,8 +216,11 @@ def from_project(
 
     `targets` as a string gives the object (default `main`), as a list a mapping. `pp_kwargs` are template variables
     of the other config, `context` its variables (`!var`). With `pp_debug` an error carries the rendered text.
+    Inside of a build, a relative `project_dir` is relative to the project that is being built.
     """
-    project = Project(config_template, project_dir, **(pp_kwargs or {}))
+    from fg_config.building.policy import directory_in_force
+
+    project = other_project(project_dir, config_template, pp_kwargs, directory_in_force())
     try:
         return project(targets or "main", **context)
     except Exception as error:  # whatever it is goes on its way, with the rendered text as a note
