@@ -12,6 +12,32 @@ from pathlib import Path
 import pytest
 
 NEEDED = ("fg_data_server", "fg_kernels", "fg_models", "fg_trainers")
+MISSING = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+needs_templates = pytest.mark.skipif(bool(MISSING), reason="templates are elsewhere")
+CHILD = """\
+-- extends 'configs/default.yaml'
+
+#-------- this.model --------
+-- extends 'project.model'
+
+[model_config]
+    == super()
+    num_hidden_layers: 6
+
+#-------- this.callbacks --------
+-- extends 'project.callbacks'
+
+[callback_list]
+    == super()
+    text_generation: ~
+
+#-------- this.trainer --------
+-- extends 'project.trainer'
+
+[trainer_args]
+    == super()
+    max_grad_norm: 0.5
+"""
 
 
 @pytest.fixture
@@ -35,7 +61,7 @@ def test_it_is_the_default_scaffold(forgather, tmp_path):
     assert (tmp_path / "tales" / "data" / "stories.txt").is_file()
 
 
-@pytest.mark.skipif(any(importlib.util.find_spec(name) is None for name in NEEDED), reason="templates are elsewhere")
+@needs_templates
 def test_the_config_says_what_will_be_trained(forgather, project):
     (listing,) = json.loads(forgather("ls", "-p", project, "--json").stdout)
     (config,) = listing["configs"]
@@ -52,3 +78,29 @@ def test_the_config_says_what_will_be_trained(forgather, project):
     assert "fg_trainers.launch" in shown.stdout and str(project) in shown.stdout
     graph = forgather("graph", "-p", project, "--target", "trainer_args", "--max-steps", "12").stdout
     assert "max_steps: 12" in graph and f"{project}/output_models/animal_stories" in graph
+
+
+@needs_templates
+def test_a_child_changes_model_callbacks_and_trainer_and_nothing_else(forgather, project):
+    (project / "templates" / "configs" / "child.yaml").write_text(CHILD)
+    done = forgather("diff", "-p", project, "--json", "default.yaml", "child.yaml")
+    assert done.returncode == 1, done.stderr
+    changes = {change["path"]: change for change in json.loads(done.stdout)["changes"]}
+    changes = {path: change for path, change in changes.items() if not path.endswith("logging_dir")}  # tells the time
+    assert changes.pop("trainer_callbacks.text_generation")["kind"] == "removed"
+    assert {path: (change["old"]["value"], change["new"]["value"]) for path, change in changes.items()} == {
+        "pretrained_config.config.num_hidden_layers": (3, 6),
+        "trainer_args.max_grad_norm": (1.0, 0.5),
+    }
+    assert forgather("check", "-p", project, "--all").stdout == "nothing found in 2 configs\n"
+
+
+@needs_templates
+@pytest.mark.parametrize("config", ["default.yaml", "child.yaml"])
+def test_a_model_project_takes_the_place_of_the_model(forgather, project, config):
+    (project / "templates" / "configs" / "child.yaml").write_text(CHILD)
+    words = ("-p", project, "-t", config, "--model-project", "../other", "--model-config", "tiny.yaml")
+    done = forgather("graph", *words, "--target", "model_dict", "--format", "yaml")
+    assert done.returncode == 0, done.stderr
+    assert "project_dir: ../other" in done.stdout and "config_template: tiny.yaml" in done.stdout
+    assert "fg_models:construct_model" not in forgather("pp", *words).stdout
