@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, Qwen3Config, Qwen3ForCausalLM
+
+from fg_models import ModelSettingsError, construct_model
 
 LLAMA3_ROPE = {
     "rope_type": "llama3",
@@ -206,5 +210,26 @@ def test_what_the_model_does_not_collect_is_refused(shared_model):
 
 
 def test_heads_that_do_not_divide_are_refused(make_model):
-    with pytest.raises(ValueError, match="num_attention_heads=4 is not a multiple of num_key_value_heads=3"):
+    with pytest.raises(ModelSettingsError, match="num_attention_heads=4 is not a multiple of num_key_value_heads=3"):
         make_model(num_key_value_heads=3)
+
+
+@pytest.mark.parametrize(("heads", "head_dim"), [(5, 19), (97, 0)])
+def test_heads_without_pairs_of_channels_are_refused_with_the_sizes(make_model, heads, head_dim):
+    with pytest.raises(ModelSettingsError) as caught:
+        make_model(hidden_size=96, num_attention_heads=heads, num_key_value_heads=heads)
+    refused, sizes = str(caught.value).split("\n")
+    assert refused.startswith(
+        f"the model cannot be built: rotary positions turn pairs of channels, so {head_dim=} must"
+    )
+    assert "another num_attention_heads" in refused
+    assert f"hidden_size=96, num_hidden_layers=3, num_attention_heads={heads}" in sizes
+    assert re.search(r"rotary\.py:\d+\)$", sizes)
+    assert caught.value.exit_code == 2
+
+
+def test_a_mistake_outside_of_the_model_keeps_its_own_error(build_targets, tmp_path):
+    config = build_targets(tmp_path / "m", "pretrained_config")["pretrained_config"]
+    with pytest.raises(ValueError, match="is not supported") as caught:
+        construct_model(config, attn_implementation="no_such")
+    assert not isinstance(caught.value, ModelSettingsError)

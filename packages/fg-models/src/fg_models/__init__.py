@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from fg_models.errors import DirectoryBusyError as DirectoryBusyError
     from fg_models.errors import ModelDirectoryError as ModelDirectoryError
     from fg_models.errors import ModelError as ModelError
+    from fg_models.errors import ModelSettingsError as ModelSettingsError
     from fg_models.errors import OutputOfAnotherModelError as OutputOfAnotherModelError
     from fg_models.errors import SourceError as SourceError
     from fg_models.errors import TokenizerError as TokenizerError
@@ -32,6 +33,7 @@ _MODULES = {
     "HubTexts": "hub_texts",
     "ModelDirectoryError": "errors",
     "ModelError": "errors",
+    "ModelSettingsError": "errors",
     "ModelSource": "source",
     "OutputOfAnotherModelError": "errors",
     "SourceError": "errors",
@@ -55,6 +57,7 @@ __all__ = [
     "HubTexts",
     "ModelDirectoryError",
     "ModelError",
+    "ModelSettingsError",
     "ModelSource",
     "OutputOfAnotherModelError",
     "SourceError",

@@ -4,6 +4,7 @@ ModelError                        base; a mistake that a user can correct
 ├── SourceError                   a block is missing or the source cannot be gathered
 ├── OutputOfAnotherModelError     the output directory holds weights of a model made from other inputs
 ├── ModelDirectoryError           no such directory, no config.json, no weights, no checkpoint
+├── ModelSettingsError            a part of the model refuses a size or a choice of the model's config
 ├── TokenizerError                a tokenizer cannot be trained as asked
 └── DirectoryBusyError            another process holds the lock of a directory for too long
 """
@@ -29,6 +30,10 @@ class OutputOfAnotherModelError(ModelError):
 
 class ModelDirectoryError(ModelError):
     """The directory does not hold a model that can be loaded."""
+
+
+class ModelSettingsError(ModelError):
+    """A model cannot be built from the settings in its config."""
 
 
 class TokenizerError(ModelError):

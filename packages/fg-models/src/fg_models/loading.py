@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -12,12 +13,13 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from fg_models.errors import ModelDirectoryError
+from fg_models.errors import ModelDirectoryError, ModelSettingsError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 CHECKPOINTS = "checkpoints"
+_SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim")
 
 
 def construct_model(
@@ -31,6 +33,9 @@ def construct_model(
 
     `device` and `dtype` None mean torch's current defaults. Initial weights of exported models depend only on the seed
     last given to `torch.manual_seed` and on the names of the parameters.
+
+    Raises:
+        ModelSettingsError: a part of an exported model refuses what the config says.
     """
     arguments: dict[str, Any] = {"dtype": _dtype(dtype) or torch.get_default_dtype()}
     if attn_implementation is not None:
@@ -38,7 +43,8 @@ def construct_model(
     with nullcontext() if device is None else torch.device(device):
         own_class = _own_model_class(config)
         if own_class is not None:
-            return own_class._from_config(config, **arguments)
+            with _refused_settings(config):
+                return own_class._from_config(config, **arguments)
         return AutoModelForCausalLM.from_config(config, **arguments)
 
 
@@ -46,6 +52,25 @@ def _own_model_class(config: PreTrainedConfig) -> Any:
     """The model class in the file that defines the class of `config`; None for the configs of transformers itself."""
     class_path = (getattr(config, "auto_map", None) or {}).get("AutoModelForCausalLM", "")
     return getattr(sys.modules[type(config).__module__], class_path.rpartition(".")[2], None)
+
+
+@contextmanager
+def _refused_settings(config: PreTrainedConfig) -> Generator[None]:
+    """A `ValueError` raised in the model's own source is how a part refuses its settings; others keep their traceback.
+
+    Parts cannot raise an error of ours: they are used without this distribution, too.
+    """
+    try:
+        yield
+    except ValueError as error:
+        *_, innermost = traceback.extract_tb(error.__traceback__)
+        source = Path(sys.modules[type(config).__module__].__file__ or "").parent
+        if Path(innermost.filename).parent != source:
+            raise
+        sizes = {name: getattr(config, name, None) for name in _SIZES}
+        given = ", ".join(f"{name}={value}" for name, value in sizes.items() if value is not None)
+        place = f"{innermost.filename}:{innermost.lineno}"
+        raise ModelSettingsError(f"the model cannot be built: {error}\n  its config has {given} ({place})") from error
 
 
 def materialize(

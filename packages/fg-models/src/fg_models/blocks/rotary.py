@@ -29,6 +29,11 @@ class RotaryEmbedding(nn.Module):
 
     def __init__(self, head_dim: int, rope_parameters: Mapping[str, Any]) -> None:
         super().__init__()
+        if head_dim < 2 or head_dim % 2:
+            raise ValueError(
+                f"rotary positions turn pairs of channels, so {head_dim=} must be even: choose another "
+                "num_attention_heads (head_dim is hidden_size // num_attention_heads unless the config sets it)"
+            )
         self.head_dim = head_dim
         self.rope_parameters = dict(rope_parameters)
         self._cached: Tensor | None = None
