@@ -452,3 +452,37 @@ def test_what_cannot_be_a_value_is_refused_at_its_line(text, message, parser, mo
     with pytest.raises(YamlError, match=re.escape(message)) as caught:
         ConfigEnvironment().load_from_string(text)
     assert caught.value.span.line == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("1", "true"), ("false", "0"), ("1", "1.0"), ("1.0", "true"), ("0.0", "-0")]
+)
+def test_keys_that_python_cannot_tell_apart_are_an_error_at_the_second(first, second):
+    error = failure(f"a:\n  {first}: x\n  z: 1\n  {second}: y\n")
+    assert (error.code, error.message) == (
+        "FG0303",
+        f"the keys {first} and {second.strip('-')} are the same key to Python",
+    )
+    assert error.span is not None and (error.span.line, error.span.column) == (4, 3)
+
+
+def test_a_merged_key_that_python_cannot_tell_apart_is_an_error_at_the_key_that_would_replace_it():
+    error = failure("a: &a { 1: x }\nb:\n  <<: *a\n  true: y\n")
+    assert error.span is not None and error.span.line == 4
+
+
+def test_a_number_may_be_repeated_as_a_key_however_it_is_written():
+    assert root("a: { 1: x, 0x1: y, '1': z }") == {"a": {1: "y", "1": "z"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("8: x", "the target name 8 is an int, not a string"),
+        ("true: x", "the target name true is a bool, not a string"),
+        ("~: x", "the target name null is null, not a string"),
+        ("a: !call:dict { 1.5: 2 }", "the keyword 1.5 is a float, not a string"),
+    ],
+)
+def test_a_name_of_the_wrong_type_is_told_with_its_article(text, message):
+    assert failure(text).message == message

@@ -21,6 +21,12 @@ def shown_scalar(value: object) -> str:
     return scalar(value) if value is None or isinstance(value, (bool, int, float, str)) else repr(value)
 
 
+def shown_type(value: object) -> str:
+    """The type of a value, with its article."""
+    name = type(value).__name__
+    return "null" if value is None else f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
 def shown_value(value: Value) -> str:
     """`value` on one line: a node by its tag alone, a container that is long or holds others by its size."""
     content = untagged(value)

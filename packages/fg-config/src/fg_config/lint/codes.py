@@ -104,7 +104,9 @@ CODES: Final[dict[str, Code]] = {
     # --- YAML -----------------------------------------------------------------------------------------------------
     "FG0300": Code("error", "YAML syntax", "The rendered text is no YAML."),
     "FG0302": Code("error", "unsupported value", "A date, a set, binary data, or a value that is not of its tag."),
-    "FG0303": Code("error", "unusable key", "A node or a container cannot be a key."),
+    "FG0303": Code(
+        "error", "unusable key", "A node or a container cannot be a key; 1, 1.0 and true are the same one to Python."
+    ),
     "FG0304": Code("error", "merge of no mapping", "`<<` merges a mapping or a list of mappings."),
     "FG0305": Code("error", "unknown tag", "The tag is misspelt, or names nothing to call."),
     "FG0306": Code("error", "wrong content", "A call takes a list or a mapping, not a scalar; a container its kind."),

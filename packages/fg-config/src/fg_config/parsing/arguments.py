@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fg_config.nodes import Value
-from fg_config.shown import shown_value
+from fg_config.shown import shown_scalar, shown_type, shown_value
 
 _POSITION: Final = re.compile(r"arg(\d+)")
 _MakeError = Callable[[str, "str | None"], Exception]
@@ -91,5 +91,5 @@ def _add_mixed(result: Arguments, content: Mapping[Any, Value], make_error: _Mak
 
 def _checked(name: object, make_error: _MakeError) -> str:
     if not isinstance(name, str):
-        raise make_error(f"the keyword {name!r} is a {type(name).__name__}, not a string", "put it in quotes")
+        raise make_error(f"the keyword {shown_scalar(name)} is {shown_type(name)}, not a string", "put it in quotes")
     return name

@@ -20,7 +20,7 @@ from fg_config.parsing.arguments import split_arguments
 from fg_config.parsing.loader import MAP_TAG, MERGE_TAG, SEQUENCE_TAG, compose, scalar
 from fg_config.parsing.places import span_of, yaml_error
 from fg_config.parsing.run_on_tags import run_on_tag, run_on_tag_error
-from fg_config.shown import shown_value
+from fg_config.shown import shown_scalar, shown_type, shown_value
 from fg_config.walking import MOST_NESTED, height
 
 _Pair: TypeAlias = tuple[yaml.Node, yaml.Node]
@@ -63,7 +63,10 @@ def _check_root_keys(parser: _Parser, node: yaml.Node, root: Mapping[Any, Value]
         if not isinstance(key, str):
             span = parser.spans.get((id(root), key)) or span_of(node, parser.text)
             raise YamlError(
-                f"the target name {key!r} is a {type(key).__name__}", code="FG0310", span=span, help="put it in quotes"
+                f"the target name {shown_scalar(key)} is {shown_type(key)}, not a string",
+                code="FG0310",
+                span=span,
+                help="put it in quotes",
             )
 
 
@@ -163,10 +166,18 @@ class _Parser:
         key, value = self._key(key_node), self.value(value_node)
         place, span = (id(result), key), span_of(_placed_by(key_node, value_node), self.text)
         if merge is not None or key in result:
+            self._check_distinct(key, result, key_node)
             how = "explicit" if merge is None else "merge"
             self._remember(place, result, Layer(value=value, span=span, how=how, merged_at=merge))
         result[key] = value
         self.spans[place] = span
+
+    def _check_distinct(self, key: Hashable, result: Mapping[Any, Value], node: yaml.Node) -> None:
+        """Python takes 1, 1.0 and true for one key. One of them must not replace another, as if it were repeated."""
+        other = key if isinstance(key, str) else next((known for known in result if known == key), key)
+        if type(other) is not type(key):
+            message = f"the keys {shown_scalar(other)} and {shown_scalar(key)} are the same key to Python"
+            raise self.error(message, node, "FG0303", "put one of them in quotes, or take it out")
 
     def _remember(self, place: tuple[int, Any], result: Mapping[Any, Value], layer: Layer) -> None:
         earlier = self.layers.get(place, ())
