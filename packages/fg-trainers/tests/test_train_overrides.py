@@ -77,6 +77,19 @@ def test_two_runs_can_be_compared(project):
     assert [(change.path, change.new.value) for change in diff(before, after).changes] == [("main.size", 8)]
 
 
+def test_a_config_that_trains_nothing_is_told_at_its_main(project):
+    (project / "templates" / "configs" / "list.yaml").write_text("meta: {}\nmain: [ 1 ]\n")
+    done = train(project, "-t", "list.yaml")
+    error, place, line, help = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert error.startswith(
+        "error[FG0480]: 'list.yaml' is no training config: its target 'main' builds something of type"
+    )
+    assert place.endswith("list.yaml:2:7")
+    assert line == "   |  main: [ 1 ]"
+    assert "`forgather construct`" in help and "fg_trainers:TrainingScript" in help
+
+
 def test_dry_run_shows_overrides_ready_for_a_shell(project):
     done = train(project, "--dry-run", "--set", "meta.nproc_per_node=2", "--set", "+note=two words")
     assert done.returncode == 0, done.stderr

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from fg_config import Project, save_run_record
+from fg_config import GraphError, Project, save_run_record
 from fg_config.command_line import add_override_options, given_overrides, reporting_errors
 from fg_config.commands.policy_options import add_policy_options, under_policy
 from fg_trainers.errors import LaunchError
@@ -56,11 +56,21 @@ def _run(args: argparse.Namespace) -> int:
     with under_policy(args, project):
         script = project("main")
     if not hasattr(script, "run"):
-        raise LaunchError(f"target 'main' of {project.config_name} has no run(); it is no training config")
+        raise _no_training(script, project)
     _write_record(script, project)
     output = script.run()
     stopped_by = getattr(output, "interrupted_by", None)
     return 0 if stopped_by is None else 128 + stopped_by
+
+
+def _no_training(built: Any, project: Project) -> GraphError:
+    """The config is of another kind."""
+    help = (
+        "`forgather construct` builds and shows it; a config to train has the target "
+        "`main: !call:fg_trainers:TrainingScript`, or extends a template that does: 'projects/lm_training_project.yaml'"
+    )
+    message = f"{project.config_name!r} is no training config: its target 'main' builds something of type {type(built).__name__}, without run()"
+    return GraphError(message, code="FG0480", span=project.graph.span("main"), help=help)
 
 
 def _require_one_process() -> None:
