@@ -155,6 +155,37 @@ def test_new_configs(run, project):
     assert (project.parent / "forgather_workspace" / "common.yaml").is_file()
 
 
+TRAINING = """\
+-- set ns = namespace()
+[config_metadata]
+    -- set ns.model_name = model_name | default("numbers")
+
+[main]
+output_dir: output_models/{{ ns.model_name }}
+-- include 'own.model'
+
+#-------- own.model --------
+    -- set ns.model_name = "A kind of model"
+kind: {{ ns.model_name }}
+"""
+
+
+def test_a_new_config_does_not_go_on_with_the_model_of_another(run, project):
+    configs = project / "templates" / "configs"
+    (configs / "default.yaml").write_text(TRAINING)
+    for words in (["wider.yaml"], ["deep/copy.yaml", "default.yaml"], ["copy.yaml", "wider.yaml"]):
+        assert run("project", "new_config", "-p", project, *words)[0] == 0
+    graphs = {name: Project(name, project).graph for name in list_configs(project)}
+    assert {name: graph.at("output_dir") for name, graph in graphs.items()} == {
+        "default.yaml": "output_models/numbers",
+        "wider.yaml": "output_models/my_numbers_wider",
+        "copy.yaml": "output_models/my_numbers_copy",
+        "deep/copy.yaml": "output_models/my_numbers_deep_copy",
+    }
+    assert {graph.at("kind") for graph in graphs.values()} == {"A kind of model"}
+    assert Project("wider.yaml", project, model_name="given").graph.at("output_dir") == "output_models/given"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
