@@ -69,7 +69,8 @@ def _no_training(built: Any, project: Project) -> GraphError:
         "`forgather construct` builds and shows it; a config to train has the target "
         "`main: !call:fg_trainers:TrainingScript`, or extends a template that does: 'projects/lm_training_project.yaml'"
     )
-    message = f"{project.config_name!r} is no training config: its target 'main' builds something of type {type(built).__name__}, without run()"
+    kind = f"something of type {type(built).__name__}"
+    message = f"{project.config_name!r} is no training config: its target 'main' builds {kind}, without run()"
     return GraphError(message, code="FG0480", span=project.graph.span("main"), help=help)
 
 
