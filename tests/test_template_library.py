@@ -258,6 +258,23 @@ def test_an_assembled_project_trains(name: str, project) -> None:
     assert (Path(trainer.args.output_dir) / "config.json").is_file()
 
 
+@pytest.mark.parametrize("name", ["base_finetune_proj", "finetune_v2"])
+def test_a_finetuned_model_is_named_and_its_trainer_changed_by_the_config(name: str, project) -> None:
+    text, _ = CONFIGS[f"projects/{name}.yaml"]
+    changed = (
+        f"#-------- this.trainer --------\n-- extends '{name}.trainer'\n\n[trainer_args]\n    == super()\n    seed: 7\n"
+    )
+    graph = project(f"{text}    -- set ns.model_name = 'chatty'\n\n{changed}").graph
+    assert Path(graph.at("meta.output_dir")).name == "chatty"
+    assert (graph.at("trainer_args.seed"), graph.at("trainer_args.lr_scheduler_type")) == (7, "cosine")
+
+
+def test_a_finetuned_model_without_a_name_is_called_after_its_origin(project) -> None:
+    text, _ = CONFIGS["projects/base_finetune_proj.yaml"]
+    graph = project(text.replace("= saved", "= 'hub/tiny'")).graph
+    assert Path(graph.at("meta.output_dir")).name == "tiny_finetuned"
+
+
 def test_flags_and_variables_of_a_language_model_become_a_schedule(project) -> None:
     text, _ = CONFIGS["projects/lm_training_project.yaml"]
     sizes = {"seq_len": 100, "batch_size": 10, "gradient_accumulation_steps": 2, "batch_density": 1.0}
