@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,7 @@ def project(run, tmp_path) -> Path:
 
 def test_a_new_project_can_be_listed_and_built(run, project, tmp_path):
     assert files_below(tmp_path / "lab") == [
+        ".gitignore",
         "forgather_workspace/README.md",
         "forgather_workspace/base_directories.yaml",
         "forgather_workspace/meta_defaults.yaml",
@@ -51,6 +53,24 @@ def test_a_new_project_can_be_listed_and_built(run, project, tmp_path):
     assert run("construct", "-p", project, "--start", "8")[1] == "17\n"
     assert run("project", "-p", project)[1] == f"{project}\n"
     assert run("ws", "-p", project)[1] == f"{project.parent}\n"
+
+
+def test_what_commands_write_is_no_part_of_a_repository(run, project, tmp_path):
+    subprocess.run(["git", "init", "-q", tmp_path / "lab"], check=True)
+    written = ["output_models/big/model.safetensors", "tmp/graph.yaml", ".forgather_history"]
+    for name in written:
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text("")
+    asked = ["git", "-C", project, "ls-files", "--others", "--exclude-standard"]
+    assert subprocess.run(asked, check=True, capture_output=True, text=True).stdout.split() == [
+        name for name in files_below(project) if name not in written
+    ]
+
+
+def test_rules_that_are_there_stay(run, tmp_path):
+    (tmp_path / ".gitignore").write_text("mine\n")
+    assert run("ws", "create", ".")[0] == 0
+    assert (tmp_path / ".gitignore").read_text() == "mine\n" and (tmp_path / "forgather_workspace").is_dir()
 
 
 def test_creating_twice_names_what_is_there_and_changes_nothing(run, project, tmp_path):

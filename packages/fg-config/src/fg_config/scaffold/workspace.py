@@ -1,4 +1,4 @@
-"""A new workspace: the three files of `forgather_workspace/`."""
+"""A new workspace: the three files of `forgather_workspace/`, and a `.gitignore` beside it where there is none."""
 
 from __future__ import annotations
 
@@ -42,8 +42,12 @@ class NewWorkspace:
             "forgather_dir": self._directory_expression(self.forgather_dir) if self.forgather_dir else "workspace_root",
             "search_path": "\n".join(f'    - "{{{{ {place} }}}}"' for place in self._places()),
         }
-        texts = {name: source.joinpath(name).read_text(encoding="utf-8") for name in _FILES}
-        write_new({folder / name: filled(text, values) for name, text in texts.items()})
+        places = {folder / name: name for name in _FILES}
+        ignored = self.root / ".gitignore"
+        if not ignored.exists():
+            places[ignored] = "gitignore"
+        texts = {place: source.joinpath(name).read_text(encoding="utf-8") for place, name in places.items()}
+        write_new({place: filled(text, values) for place, text in texts.items()})
         return folder
 
     def _places(self) -> list[str]:
