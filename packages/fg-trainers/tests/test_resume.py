@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 
 import pytest
 import torch
 
+from fg_config import Project, save_run_record
 from fg_kernels import AdamW, Muon, make_re_multiopt
 from fg_trainers import JsonLogger, Trainer, TrainerCallback, TrainingArguments
 from fg_trainers.callbacks.json_logger import read_records
@@ -195,6 +197,62 @@ def test_an_unreadable_log_is_set_aside_and_the_run_goes_on(make_model, rows, tm
     assert output.global_step == 8
     assert log.with_name(f"{log.name}.1.bak").read_text().startswith("nonsense")
     assert [record["global_step"] for record in read_records(log)] == [4, 5, 7]
+
+
+@pytest.fixture
+def started_by(tmp_path):
+    """started_by(project, config): the directory of a run that was started like that, with its record."""
+    numbers = itertools.count()
+
+    def start(project, config):
+        configs = tmp_path / project / "templates" / "configs"
+        configs.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "forgather_workspace").mkdir(exist_ok=True)
+        (tmp_path / project / "meta.yaml").touch()
+        (configs / config).write_text("main: 1\n")
+        directory = tmp_path / "runs" / str(next(numbers))
+        save_run_record(Project(config, tmp_path / project), directory)
+        return str(directory)
+
+    return start
+
+
+def warnings(caplog):
+    found = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    caplog.clear()
+    return [message.partition("; ")[0] for message in found]
+
+
+def test_going_on_from_the_checkpoint_of_another_config_is_told(make_model, rows, tmp_path, started_by, caplog):
+    def run_of(project, config, steps, **changes):
+        logs = started_by(project, config)
+        run(make_model, rows, tmp_path / "out", max_steps=steps, logging_dir=logs, **changes)
+        return warnings(caplog)
+
+    assert run_of("mine", "a.yaml", 4) == run_of("mine", "a.yaml", 5) == []
+    assert run_of("mine", "b.yaml", 6) == [
+        "warning: this run of b.yaml goes on from checkpoint-5, which a run of a.yaml wrote"
+    ]
+    assert run_of("mine", "b.yaml", 7) == []
+    assert run_of("other", "b.yaml", 8) == [
+        f"warning: this run of b.yaml in {tmp_path}/other goes on from checkpoint-7, which a run of b.yaml in "
+        f"{tmp_path}/mine wrote"
+    ]
+    chosen = str(tmp_path / "out" / "checkpoints" / "checkpoint-8")
+    assert run_of("mine", "a.yaml", 9, resume_from_checkpoint=chosen) == []
+
+
+def test_a_project_that_was_moved_goes_on_in_silence(make_model, rows, tmp_path, started_by, caplog):
+    run(make_model, rows, tmp_path / "out", max_steps=4, logging_dir=started_by("before", "a.yaml"))
+    (tmp_path / "before").rename(tmp_path / "after")
+    run(make_model, rows, tmp_path / "out", max_steps=5, logging_dir=started_by("after", "a.yaml"))
+    assert warnings(caplog) == []
+
+
+def test_a_run_without_a_record_goes_on_in_silence(make_model, rows, tmp_path, started_by, caplog):
+    run(make_model, rows, tmp_path / "out", max_steps=4)
+    trainer, _ = run(make_model, rows, tmp_path / "out", max_steps=5, logging_dir=started_by("mine", "a.yaml"))
+    assert (trainer.state.global_step, warnings(caplog)) == (5, [])
 
 
 def test_a_failed_resume_is_not_followed_by_a_fresh_start(make_model, rows, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fg_checkpoint import CheckpointError, CheckpointStore, DamagedCheckpointError, StateComponent
+from fg_config.changes.run_record import RUN
 from fg_trainers.errors import ResumeError
 
 if TYPE_CHECKING:
@@ -86,11 +88,51 @@ def write_model_directory(output_dir: Path, model: nn.Module, processing_class: 
             item.save_pretrained(output_dir)
 
 
-def model_files(output_dir: Path) -> list[Path]:
-    """What a checkpoint needs beside its weights to be a model directory of its own: source, config and tokenizer."""
+def files_beside_weights(output_dir: Path, run_dir: Path) -> list[Path]:
+    """What makes a checkpoint a model directory of its own (source, config, tokenizer), and what run it is from."""
     patterns = ("*.py", "*.json", "*.jinja", "*.model")
-    found = {path for pattern in patterns for path in output_dir.glob(pattern)}
+    found = {path for pattern in patterns for path in output_dir.glob(pattern)} | {run_dir / RUN}
     return sorted(path for path in found if path.is_file() and not path.is_symlink())
+
+
+def tell_resumed(ref: CheckpointRef, run_dir: Path, *, choice: bool | str) -> None:
+    """Log where the run goes on; a warning when another config wrote that, unless the checkpoint was chosen by path."""
+    logger.info("resumed from %s at step %d", ref.path, ref.step)
+    before, now = _RunName.read(ref.path), _RunName.read(run_dir)
+    if isinstance(choice, str) or before is None or now is None or now.is_same(before):
+        return
+    logger.warning(
+        "warning: this run of %s goes on from %s, which a run of %s wrote; if it is an experiment of its own, stop it "
+        "and give its config its own ns.model_name, or start afresh with --resume-from-checkpoint false",
+        now.beside(before),
+        ref.path.name,
+        before.beside(now),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _RunName:
+    """The config of a run, as its record names it."""
+
+    config: str
+    project: Path
+
+    @classmethod
+    def read(cls, directory: Path) -> _RunName | None:
+        """What is recorded in `directory`; None for runs that `forgather train` did not start."""
+        try:
+            record = json.loads((directory / RUN).read_text(encoding="utf-8"))
+            return cls(config=record["config_name"], project=Path(record["project_dir"]))
+        except (OSError, ValueError, KeyError, TypeError):  # the name only serves a warning
+            return None
+
+    def is_same(self, before: _RunName) -> bool:
+        """Whether it is the config of an earlier run; a project that is gone from its place has been moved."""
+        return self.config == before.config and (self.project == before.project or not before.project.exists())
+
+    def beside(self, other: _RunName) -> str:
+        """The config, with its project where that is another one."""
+        return self.config if self.project == other.project else f"{self.config} in {self.project}"
 
 
 def require_fresh(store: CheckpointStore, *, overwrite: bool) -> None:

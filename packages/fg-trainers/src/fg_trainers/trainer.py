@@ -290,7 +290,7 @@ class Trainer:
         persistence.write_model_directory(output_dir, self.model, self.processing_class)
         self._cadences["save"].last = self.state.global_step
         metrics = persistence.as_mapping(self._last_metrics)
-        files = persistence.model_files(output_dir)
+        files = persistence.files_beside_weights(output_dir, self.args.run_dir)
         self.store.save(self.state.global_step, self._components(), metrics=metrics, extra_files=files).wait()
         self._fire("save")
 
@@ -320,7 +320,7 @@ class Trainer:
             return
         persistence.load_checkpoint(self.store, ref, self._components())
         persistence.discard_after(self.store, ref)
-        logger.info("resumed from %s at step %d", ref.path, self.state.global_step)
+        persistence.tell_resumed(ref, self.args.run_dir, choice=self.args.resume_from_checkpoint)
 
     def _progress(self) -> dict[str, Any]:
         return {
