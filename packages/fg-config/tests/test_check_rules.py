@@ -54,6 +54,16 @@ def calling(arguments: str, module: str = MODULE) -> dict[str, str]:
     return config(f"main: !call:job.py:{arguments}\n") | {"job.py": module}
 
 
+def training(name: str, directory: str, kind: str = "type.training_script.causal_lm") -> dict[str, str]:
+    text = f"meta:\n    config_class: {kind}\n    output_dir: {directory}\n"
+    return {f"templates/configs/{name}.yaml": text}
+
+
+D = "templates/configs/d.yaml"
+CHILD = "-- extends 'base.yaml'\n"
+TRAINS = {BASE: "meta: { config_class: type.training_script, output_dir: out }\n"}
+
+
 CASES = [
     # --- text -----------------------------------------------------------------------------------------------------
     Case(
@@ -429,6 +439,26 @@ CASES = [
         good=config("dynamic_args:\n    - names: [ '--num-heads', '-H' ]\n"),
     ),
     Case(code="FG0633", bad={CONFIG: "a: 1\n"}, at=[(CONFIG, 1)], good=config("")),
+    Case(
+        code="FG0635",
+        bad=training("c", "out") | training("d", "./out"),
+        at=[(D, 3)],
+        good=training("c", "out") | training("d", "out2") | training("e", "out", kind="type.tokenizer"),
+        says="'d.yaml' trains in the output directory of 'c.yaml': out",
+    ),
+    Case(
+        code="FG0635",
+        bad=TRAINS | {"meta.yaml": "default_config: d.yaml\n", CONFIG: CHILD, D: f"\n## Same.\n{CHILD}"},
+        at=[(CONFIG, 1)],
+        good=TRAINS | {CONFIG: CHILD, D: f"## As meant.\n## check: ignore FG0635 goes on from c\n{CHILD}"},
+        says="`-- set ns.model_name = model_name | default('c')`",
+    ),
+    Case(
+        code="FG0635",
+        bad=TRAINS | {CONFIG: CHILD, D: f"\n## Same.\n{CHILD}"},
+        at=[(D, 3)],
+        good=training("d", "out") | training("e", "!var out") | training("f", "!var out") | {CONFIG: "meta: [ 1 ]\n"},
+    ),
 ]
 
 
@@ -519,6 +549,11 @@ def test_another_mistake_below_a_closed_string_is_told_as_what_it_is(found):
 def test_a_spec_that_is_only_exported_may_be_written_as_python_writes_it(found):
     findings, _ = found("FG0425", config("a: !meta:fg_config:generate_code { obj: !call:torch.nn.ReLU [] }\n"))
     assert [finding.severity for finding in findings] == ["note"]
+
+
+def test_a_symbol_that_is_missing_is_named_once(found):
+    findings, _ = found("FG0514", config("a: !call:fnmatch:fnmacth []\n"), signatures=True)
+    assert [finding.message.count("fnmatch:fnmacth") for finding in findings] == [1]
 
 
 def test_the_form_of_a_spec_is_not_told_again_by_its_signature(found):

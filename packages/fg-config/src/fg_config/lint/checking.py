@@ -57,6 +57,7 @@ OF_LIBRARY: Final[tuple[OfLibrary, ...]] = (
     rules_template.unused_sets,
     rules_template.unused_labels,
     rules_template.shadowed,
+    rules_project.shared_output_directories,
 )
 OF_PROJECT: Final[tuple[OfProject, ...]] = (
     rules_project.unknown_meta_keys,

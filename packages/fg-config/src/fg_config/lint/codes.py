@@ -180,6 +180,13 @@ CODES: Final[dict[str, Code]] = {
     "FG0631": Code("warning", "missing search directory", "A directory of `searchdir` does not exist."),
     "FG0632": Code("warning", "stray characters in a flag", "The flag is read without them; nobody could type it."),
     "FG0633": Code("warning", "config without meta", "The target `meta` names and describes a config; `ls` needs it."),
+    "FG0635": Code(
+        "warning",
+        "output directory of another config",
+        "Two training configs of the project have the same `meta.output_dir`, so that a run of one goes on from the "
+        "checkpoints of the other. `ns.model_name` usually decides the directory. Only found among several configs, "
+        "as with `--all`.",
+    ),
 }
 
 

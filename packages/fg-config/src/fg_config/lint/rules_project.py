@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from fg_config.errors import ConfigError
 from fg_config.graph import Graph
 from fg_config.hints import nearest
-from fg_config.lint.context import ConfigContext, make
+from fg_config.lint.context import ConfigContext, make, source_span
 from fg_config.lint.findings import Finding, from_error
+from fg_config.lint.library import Library
 from fg_config.nodes import Span
 from fg_config.projects.dynamic_args import parse_dynamic_args
 from fg_config.projects.meta import KEYS, load_meta
@@ -61,6 +64,44 @@ def config_without_meta(context: ConfigContext) -> Iterator[Finding]:
         span = Span(file=first.file, line=1)
         help = "extend a type such as 'config_type.yaml', or declare `meta: {config_name: …, config_description: …}`"
         yield context.found("FG0633", f"the config {context.name!r} has no target `meta`", span, help)
+
+
+def shared_output_directories(contexts: list[ConfigContext], _library: Library) -> Iterator[Finding]:
+    """Training configs whose runs would go on from the checkpoints of another config; the default config comes first.
+
+    The finding lies in the config's own file, where a comment can say that it is meant.
+    """
+    first: dict[str, ConfigContext] = {}
+    for context in sorted(contexts, key=lambda each: each.name != each.project.meta.default_config):
+        directory = _trains_into(context)
+        other = context if directory is None else first.setdefault(directory, context)
+        if other is not context:
+            message = f"{context.name!r} trains in the output directory of {other.name!r}: {directory}"
+            span, help = _directory_place(context)
+            yield replace(context.found("FG0635", message, span, help), configs=(context.name,))
+
+
+def _trains_into(context: ConfigContext) -> str | None:
+    """The output directory of a training config."""
+    meta = untagged(context.graph.target("meta")) if context.graph and "meta" in context.graph.targets else None
+    if not isinstance(meta, dict):
+        return None
+    kind, directory = meta.get("config_class"), meta.get("output_dir")
+    trains = isinstance(kind, str) and "training_script" in kind.split(".")
+    return os.path.normpath(directory) if trains and isinstance(directory, str) else None
+
+
+def _directory_place(context: ConfigContext) -> tuple[Span, str]:
+    """The line of the config that names the directory, else its first one, and what to do there."""
+    assert context.graph is not None
+    source = context.templates[0].source
+    meant = "if it is meant, say `## check: ignore FG0635` in the line above"
+    span = context.graph.span(("meta", "output_dir"))
+    if span is not None and span.file == source.file:
+        return span, f"name another directory; {meant}"
+    code = (number for number, line in enumerate(source.lines) if line.strip() and not line.lstrip().startswith("##"))
+    name = f"-- set ns.model_name = model_name | default({Path(context.name).stem!r})"
+    return source_span(source, next(code, 0) + 1), f"give it a name of its own: `{name}`; {meant}"
 
 
 # --- dynamic arguments --------------------------------------------------------------------------------------------
