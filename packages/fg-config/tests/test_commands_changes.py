@@ -197,12 +197,22 @@ def test_code_is_a_unified_diff_of_the_source(run):
 def test_a_sweep_shows_what_each_combination_changes(run, project):
     code, out, _ = run("sweep", "lr=1e-3,0.1", "args.seed=1,2")
     assert code == 0
-    assert out.split("\n\n")[0].splitlines() == [
-        "lr=1e-3,seed=1",
-        "    args.lr: 0.1 -> 0.001",
-        f"    output_dir: {project}/out-lr=1e-3,seed=1",
+    assert out.splitlines() == [
+        "                args.lr  args.seed  output_dir",
+        f"(as it is)      0.1      1          {project}/out",
+        f"lr=1e-3,seed=1  0.001    1          {project}/out-lr=1e-3,seed=1",
+        f"lr=1e-3,seed=2  0.001    2          {project}/out-lr=1e-3,seed=2",
+        f"lr=0.1,seed=1   0.1      1          {project}/out-lr=0.1,seed=1",
+        f"lr=0.1,seed=2   0.1      2          {project}/out-lr=0.1,seed=2",
     ]
-    assert out.split("\n\n")[2].splitlines()[:2] == ["lr=0.1,seed=1", "    no difference"]
+
+
+def test_a_table_has_what_is_added_and_what_is_long(run):
+    lines = run("sweep", "+args.name=short," + "x" * 50, "args.betas=[1]")[1].splitlines()
+    assert lines[0].split() == ["args.betas.0", "args.betas.1", "args.name", "output_dir"]
+    assert lines[1].split()[3:6] == ["0.9", "0.95", "-"]
+    assert lines[2].split()[1:4] == ["1", "-", "short"]
+    assert lines[3].split()[3] == f"{'x' * 31}…"
 
 
 def test_rows_as_json_have_their_own_output_directory(run, project):
@@ -237,6 +247,15 @@ def test_the_flag_for_the_output_directory_is_used_where_there_is_one(run, proje
     assert row["dynamic_args"] == {"output_dir": f"{project}/out-seed=5"} and "--output-dir" in " ".join(row["command"])
     (row,) = json.loads(run("sweep", "output-dir=/tmp/mine", "--json")[1])
     assert row["output_dir"] == "/tmp/mine"
+
+
+@pytest.mark.parametrize("form", ["table", "commands", "json"])
+def test_combinations_that_would_write_into_one_directory_are_refused(run, project, form):
+    config = project / "templates" / "configs" / "a.yaml"
+    config.write_text(CONFIG + '    dir: { names: "--output-dir", type: path }\n')
+    code, out, err = run("sweep", "lr=1,2", "output_dir=/a,/b", "--format", form)
+    assert (code, out) == (2, "")
+    assert "FG0657" in err and "'lr=1,output_dir=/a' and 'lr=2,output_dir=/a' would both write into /a" in err
 
 
 def test_commands_are_the_rows(run, project, capsys):

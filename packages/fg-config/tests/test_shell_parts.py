@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import multiprocessing
+import sys
 from pathlib import Path
 
 import pytest
@@ -100,3 +102,16 @@ def test_opening_returns_the_code_of_the_editor(programs, tmp_path, monkeypatch)
     monkeypatch.setenv("VISUAL", str(tmp_path / "nothing"))
     with pytest.raises(EditorError, match="cannot be started: No such file"):
         open_in_editor([tmp_path / "file"])
+
+
+def test_an_editor_of_the_terminal_is_not_started_without_one(programs, tmp_path, monkeypatch):
+    programs("vim", "window")
+    monkeypatch.delenv("VSCODE_IPC_HOOK_CLI", raising=False)
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    for words in (f"{tmp_path}/vim", f"{tmp_path}/vim -R"):
+        monkeypatch.setenv("VISUAL", words)
+        with pytest.raises(EditorError, match="needs a terminal, and here is none") as error:
+            open_in_editor([tmp_path / "file"])
+        assert f"open {tmp_path}/file in a terminal" in str(error.value)
+    monkeypatch.setenv("VISUAL", f"{tmp_path}/window")
+    assert open_in_editor([tmp_path / "file"]) == 3

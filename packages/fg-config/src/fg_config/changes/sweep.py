@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from fg_config.changes.axes import parse_axes
 from fg_config.changes.compare import GraphDiff, diff
 from fg_config.changes.overrides import Override, overrides_of
 from fg_config.changes.search import texts_below
-from fg_config.errors import GraphError
+from fg_config.errors import GraphError, ProjectError
 from fg_config.graph import Graph
 from fg_config.projects.dynamic_args import DynamicArg
 from fg_config.projects.project import Project
@@ -58,8 +59,22 @@ class Sweep:
         self._names = Counter(_safe(self._name(values)) for values in self._combinations())
 
     def rows(self) -> Iterator[SweepRow]:
-        """The combinations, the last axis varying fastest. Raises `ConfigError` for a value that does not fit."""
-        return map(self._row, self._combinations())
+        """The combinations, the last axis varying fastest.
+
+        Raises `ConfigError` for a value that does not fit, and for combinations that would write into one directory.
+        """
+        names: dict[str, str] = {}
+        for row in map(self._row, self._combinations()):
+            if row.output_dir is not None:
+                other = names.setdefault(os.path.normpath(row.output_dir), row.name)
+                if other != row.name:
+                    raise _shared(row.output_dir, other, row.name)
+            yield row
+
+    @property
+    def output_dir(self) -> str | None:
+        """The output directory of the config without the axes."""
+        return _output_dir(self.project.graph)
 
     def _combinations(self) -> Iterator[tuple[str, ...]]:
         return itertools.product(*(axis.values for axis in self.axes))
@@ -122,6 +137,12 @@ def _output_dir(graph: Graph) -> str | None:
     except GraphError:
         return None
     return value if isinstance(value, str) else None
+
+
+def _shared(directory: str, *names: str) -> ProjectError:
+    message = f"{' and '.join(map(repr, names))} would both write into {directory}"
+    help = "leave the output directory out: each combination then gets its own"
+    return ProjectError(message, code="FG0657", help=help)
 
 
 def _safe(name: str) -> str:

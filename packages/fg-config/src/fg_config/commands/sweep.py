@@ -1,4 +1,4 @@
-"""`sweep`: every combination of some values, as a table of differences, as commands, or trained one after the other."""
+"""`sweep`: every combination of some values, as a table, as commands, or trained one after the other."""
 
 from __future__ import annotations
 
@@ -51,23 +51,14 @@ def run(args: argparse.Namespace) -> int:
             return emit("\n".join(shlex.join(["forgather", *_words(sweep, row)]) for row in rows), args)
         case "json":
             return emit(as_json([_data(sweep, row) for row in rows]), args)
-    return emit("\n\n".join(map(_paragraph, rows)), args)
+    from fg_config.changes.sweep_table import table
+
+    return emit(table(rows, sweep.output_dir), args)
 
 
 def _words(sweep: Sweep, row: SweepRow) -> list[str]:
     project = sweep.project
     return ["train", "-p", str(project.project_dir), "-t", project.config_name, *row.train_words]
-
-
-def _paragraph(row: SweepRow) -> str:
-    from fg_config.changes.diff_text import change_title, summary
-
-    lines = [f"    {change_title(change)}" for change in row.difference.changes]
-    if not lines:
-        lines = [f"    {summary(row.difference)}"]
-    if row.output_dir is not None:
-        lines.append(f"    output_dir: {row.output_dir}")
-    return "\n".join([row.name, *lines])
 
 
 def _data(sweep: Sweep, row: SweepRow) -> dict[str, Any]:

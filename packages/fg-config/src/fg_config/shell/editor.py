@@ -6,10 +6,14 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from fg_config.errors import ConfigError
+
+_IN_TERMINAL: Final = frozenset({"vim", "vi", "nvim", "nano", "pico", "ed", "joe", "micro", "hx", "helix", "kak"})
 
 
 class EditorError(ConfigError):
@@ -36,10 +40,18 @@ def editor_command(environment: Mapping[str, str] = os.environ) -> list[str]:
 def open_in_editor(files: Sequence[Path]) -> int:
     """Open `files` and return the editor's exit code. Raises `EditorError`."""
     command = [*editor_command(), *map(str, files)]
+    if _needs_terminal(command) and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        help = f"open {', '.join(map(str, files))} in a terminal, or name an editor with a window in $EDITOR"
+        raise EditorError(f"{command[0]!r} needs a terminal, and here is none", help=help)
     try:
         return subprocess.run(command, check=False).returncode
     except OSError as error:
         raise EditorError(f"{command[0]!r} cannot be started: {error.strerror}", help="name one in $EDITOR") from error
+
+
+def _needs_terminal(command: Sequence[str]) -> bool:
+    """Whether the editor draws in the terminal; `--remote` hands the files to one that runs already."""
+    return Path(command[0]).stem in _IN_TERMINAL and "--remote" not in command
 
 
 def _window_around(environment: Mapping[str, str]) -> list[str] | None:
