@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,36 @@ def test_a_flag_of_the_config_before_the_verb_is_put_right(forgather, project):
     assert "--seed stands before the verb" in done.stderr
     assert f"help: forgather construct -p {project} --seed 7 --call" in done.stderr
     assert "first: 7" in forgather("-p", project, "--seed=7", "pp").stdout  # one word needs no guess
+
+
+def test_a_flag_before_a_verb_that_does_not_have_it_leads_to_the_help_of_the_verb(forgather, project):
+    done = forgather("-p", project, "--set", "main.second=3", "pp")
+    assert done.returncode == 2
+    assert done.stderr.endswith("'pp' has no --set either\n  help: `forgather pp --help` explains its flags\n")
+    done = forgather("-p", project, "--set", "main.second=3", "construct")
+    assert f"help: forgather construct -p {project} --set main.second=3" in done.stderr
+
+
+def test_help_is_a_word_too(forgather):
+    assert forgather("help").stdout == forgather("--help").stdout
+    assert forgather("help", "trust").stdout == forgather("trust", "--help").stdout
+    done = forgather("help", "trsut")
+    assert done.returncode == 1 and "did you mean 'trust'" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["--version"], ["trust", "--help"], ["--complete", ""]])
+def test_a_reader_that_is_gone_already_is_no_error(words):
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "fg_cli", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=buffered,
+        text=True,
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert (process.wait(60), process.stderr.read()) == (141, "")
 
 
 def test_interactive_needs_a_directory_and_a_config_that_exist(forgather, project):

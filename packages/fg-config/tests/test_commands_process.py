@@ -87,6 +87,17 @@ def test_a_reader_that_goes_away_is_no_error(command):
     process.stderr.close()
 
 
+@pytest.mark.parametrize("words", [[], ["--help"], ["flood", "--help"]])
+def test_a_reader_of_help_that_goes_away_is_no_error(command, words):
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(
+        [*command, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=buffered, text=True
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert (process.wait(60), process.stderr.read()) == (141, "")
+
+
 def test_ctrl_c_ends_in_one_line(command):
     process = subprocess.Popen(
         [*command, "sleep"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -110,9 +121,18 @@ def test_a_full_disk_is_one_message(command):
 
 
 def test_help_verbs_and_unknown_verbs(command):
-    assert "sleep  wait" in run(command).stdout == run(command, "--help").stdout
+    assert "sleep  wait" in run(command).stdout == run(command, "--help").stdout == run(command, "help").stdout
+    assert run(command, "help", "flood").stdout == run(command, "flood", "--help").stdout
     done = run(command, "flod")
     assert done.returncode == 1 and "unknown verb 'flod'" in done.stderr and "'flood'" in done.stderr
+
+
+def test_a_usage_error_is_the_error_alone(command):
+    done = run(command, "flood", "--many", "x")
+    assert done.stderr.splitlines() == [
+        "probe flood: error: argument --many: invalid int value: 'x'",
+        "  help: `probe flood --help` explains every flag",
+    ]
 
 
 def test_flags_of_sub_verbs_are_suggested(command):

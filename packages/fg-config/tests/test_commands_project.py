@@ -242,6 +242,9 @@ def test_construct_builds_and_calls(run):
         "",
     )
     assert run("construct", "--target", "listing", "--call")[1] == "[0, 2, 4, 6, 8]\n"
+    code, out, err = run("construct", "--call")
+    assert (code, out) == (2, "") and "'main' builds to an object of the type 'dict', which cannot be called" in err
+    assert "FG0414" in err and "base.yaml:" in err
 
 
 def test_trefs_in_every_format(run, project):

@@ -29,12 +29,20 @@ options of the verbs that work on a config (before or after the verb):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: of this process) and return its exit code."""
+    from fg_config.command_line import reporting_errors
+
     words = list(sys.argv[1:] if argv is None else argv)
+    return reporting_errors(lambda: _run(words))
+
+
+def _run(words: list[str]) -> int:
     if words[:1] == ["--complete"]:  # asked by the functions that `shell-init` prints
         from fg_cli.prompt import print_completion
 
         return print_completion(words[1:])
-    before, verb, after = split(words)
+    from fg_config.command_line import as_help
+
+    before, verb, after = split(as_help(words, VERBS))
     if {"-i", "--interactive"} & set(before):
         from fg_cli.prompt import open_shell
 
@@ -82,10 +90,29 @@ def _unknown(before: list[str], verb: str, after: list[str]) -> int:
         from fg_config.command_line import unknown_verb
 
         return unknown_verb(verb, HELPS, "forgather")
-    fixed = shlex.join(["forgather", after[behind], *before, verb, *after[:behind], *after[behind + 1 :]])
-    text = f"forgather: {early} stands before the verb, where only -p, -t, --no-dyn and -i may stand\n  help: {fixed}"
-    print(text, file=sys.stderr)  # noqa: T201
+    others = [*before, verb, *after[:behind], *after[behind + 1 :]]
+    flag = early.partition("=")[0]
+    text = f"forgather: {flag} stands before the verb, where only -p, -t, --no-dyn and -i may stand"
+    if _has_flag(after[behind], flag, others):
+        help = shlex.join(["forgather", after[behind], *others])
+    else:
+        text = f"{text}; {after[behind]!r} has no {flag} either"
+        help = f"`forgather {after[behind]} --help` explains its flags"
+    print(f"{text}\n  help: {help}", file=sys.stderr)  # noqa: T201
     return 2
+
+
+def _has_flag(verb: str, flag: str, words: list[str]) -> bool:
+    """Whether `verb` takes `flag` in a command line of `words`; True when that cannot be told."""
+    from fg_config.command_line import CommandParser
+
+    commands = commands_of(verb)
+    if commands is None:
+        return True
+    parser = CommandParser(prog=verb)
+    commands.configure(verb, parser, [*words, "--help"])  # a config that cannot be read is no error then
+    unread = parser.get_default("unread_config") is not None
+    return unread or any(flag in action.option_strings for action in parser._actions)
 
 
 def commands_of(verb: str) -> Commands | None:

@@ -11,7 +11,7 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
@@ -27,6 +27,7 @@ EXIT_USAGE: Final = 2  # the words of the command or the files it read are wrong
 EXIT_INTERRUPTED: Final = 130
 EXIT_BROKEN_PIPE: Final = 141
 
+_NEAR_FLAG: Final = 0.76  # how much two flags have in common, from 0 to 1: `steps` and `set` have 0.75
 _UNRECOGNIZED = re.compile(r"unrecognized arguments: (.*)", re.DOTALL)
 _INVALID_CHOICE = re.compile(r"invalid choice: '(.*?)' \(choose from (.*)\)")
 
@@ -59,12 +60,15 @@ class CommandParser(argparse.ArgumentParser):
             raise unread  # the config may declare the flag
         known = list(self._hints(message)) or [f"`{self.prog} --help` explains every flag"]
         hints = "".join(f"\n  help: {hint}" for hint in known)
-        self.exit(EXIT_USAGE, f"{self.format_usage()}{self.prog}: error: {message}{hints}\n")
+        # No usage: that of a config with many flags is thirty lines, and the mistake would stand below them.
+        self.exit(EXIT_USAGE, f"{self.prog}: error: {message}{hints}\n")
 
     def _hints(self, message: str) -> Iterator[str]:
         if match := _UNRECOGNIZED.search(message):
             flags = [word.partition("=")[0] for word in match[1].split() if word.startswith("-")]
-            yield from filter(None, (_near(flag, _flags(self)) for flag in flags))
+            if flags and self.get_default("dynamic_names") == ():
+                yield f"the config {self.get_default('unchanged_project').config_name!r} declares no flags of its own"
+            yield from filter(None, (_near_flag(flag, _flags(self)) for flag in flags))
         elif match := _INVALID_CHOICE.search(message):
             yield from filter(None, [_near(match[1], re.findall(r"'(.*?)'", match[2]))])
 
@@ -73,6 +77,13 @@ def _near(word: str, known: Iterable[str]) -> str | None:
     """`'--lerning-rate': did you mean '--learning-rate'?`, or None when nothing is near."""
     near = near_matches(word, sorted(set(known)))
     return f"{word!r}: did you mean {' or '.join(map(repr, near))}?" if near else None
+
+
+def _near_flag(flag: str, known: Iterable[str]) -> str | None:
+    """The same for flags: the dashes, which all have, make none of them near."""
+    by_name = {each.lstrip("-"): each for each in known if each.startswith("--")}
+    near = [by_name[name] for name in near_matches(flag.lstrip("-"), sorted(by_name), _NEAR_FLAG)]
+    return f"{flag!r}: did you mean {' or '.join(map(repr, near))}?" if near else None
 
 
 def _flags(parser: argparse.ArgumentParser) -> Iterator[str]:
@@ -89,6 +100,11 @@ def _flags(parser: argparse.ArgumentParser) -> Iterator[str]:
 def main(commands: Commands, argv: Sequence[str] | None = None, prog: str = "python -m fg_config") -> int:
     """Run one verb of one distribution and return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    return reporting_errors(lambda: _run_words(commands, words, prog))
+
+
+def _run_words(commands: Commands, words: list[str], prog: str) -> int:
+    words = as_help(words, commands.VERBS)
     if not words or words[0] in ("-h", "--help"):
         print(overview(prog, commands.VERBS))  # noqa: T201  # this is the command line
         return 0
@@ -96,6 +112,13 @@ def main(commands: Commands, argv: Sequence[str] | None = None, prog: str = "pyt
     if verb not in commands.VERBS:
         return unknown_verb(verb, commands.VERBS, prog)
     return run_verb(commands, verb, rest, prog=f"{prog} {verb}")
+
+
+def as_help(words: list[str], verbs: Collection[str]) -> list[str]:
+    """`help` and `help VERB` as the flag `--help` says it; other words as they are."""
+    if words[:1] != ["help"] or "help" in verbs:
+        return words
+    return [*words[1:2], "--help"]
 
 
 def overview(prog: str, verbs: Mapping[str, str]) -> str:
@@ -141,15 +164,20 @@ def reporting_errors(work: Callable[[], int]) -> int:
     Such exceptions are the mistakes a user can mend, and their text says how. All others keep their traceback.
     """
     try:
-        code = work()
-        sys.stdout.flush()
-        return code
+        return _reporting(work)
+    except BrokenPipeError:
+        _abandon_output()  # the reader (head, less) went away
+        return EXIT_BROKEN_PIPE
+
+
+def _reporting(work: Callable[[], int]) -> int:
+    try:
+        return _flushed(work)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)  # noqa: T201  # this is the command line
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        _abandon_output()  # the reader (head, less) went away
-        return EXIT_BROKEN_PIPE
+        raise
     except OSError as error:
         # A path the user gave, where the user stands, or a full disk; anything else is a mistake of ours.
         place = error.filename or ("the current directory" if _directory_is_gone() else None)
@@ -166,6 +194,17 @@ def reporting_errors(work: Callable[[], int]) -> int:
             raise
         print("\n".join([str(error), *getattr(error, "__notes__", ())]), file=sys.stderr)  # noqa: T201
         return exit_code
+
+
+def _flushed(work: Callable[[], int]) -> int:
+    """Do `work` and write out what it printed, or the interpreter meets the reader that went away."""
+    try:
+        code = work()
+    except SystemExit:  # how argparse ends, after the text of `--help`
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
+    return code
 
 
 def _abandon_output() -> None:

@@ -17,10 +17,10 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
     return f"did you mean {' or '.join(map(repr, near))}?" if near else None
 
 
-def near_matches(word: str, known: Iterable[str]) -> list[str]:
-    """At most three of `known`: those that begin with `word`, else those that differ little from it."""
+def near_matches(word: str, known: Iterable[str], least: float = 0.6) -> list[str]:
+    """At most three of `known`: those that begin with `word`, else those that have at least `least` in common."""
     import difflib  # imported here: most commands make no mistake
 
     names = list(known)
     begun = [name for name in names if word.strip("-") and name.startswith(word)]
-    return begun[:3] or difflib.get_close_matches(word, names, n=3)
+    return begun[:3] or difflib.get_close_matches(word, names, n=3, cutoff=least)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import Any, Final
 
 from fg_config.command_line import selected_project
 from fg_config.commands.output import add_output, add_target, as_json, emit
+
+_KINDS: Final = ("meta", "dynamic_args", "target")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -14,7 +16,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_output(parser)
     parser.add_argument(
         "of",
-        choices=("meta", "dynamic_args", "target"),
+        choices=_KINDS,
+        metavar="|".join(_KINDS),  # an argument that is missing is called by this
         help="meta.yaml, the flags that a config declares, or the arguments of --target (imported by another process)",
     )
     add_target(parser)
