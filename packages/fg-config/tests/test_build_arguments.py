@@ -29,6 +29,13 @@ def test_a_missing_argument_shows_the_signature(tmp_path):
     assert "pat" in caught.value.help
 
 
+def test_a_class_of_a_file_is_shown_by_the_name_it_has_there(tmp_path):
+    (tmp_path / "fit.py").write_text("class Points:\n    pass\n\ndef fit(points: Points, rate=1):\n    return points\n")
+    with pytest.raises(GraphError, match="missing a required argument") as caught:
+        build(graph(tmp_path, "main: !call:fit.py:fit { rate: 2 }\n"), ["main"])
+    assert caught.value.help == "it takes (points: Points, rate=1)"
+
+
 def test_a_type_error_from_inside_keeps_its_type(tmp_path):
     with pytest.raises(TypeError, match="unsupported operand"):
         build(graph(tmp_path, "main: !call:sum [ [ 1, a ] ]\n"), ["main"])

@@ -165,6 +165,17 @@ def test_a_refusal_says_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert f"`forgather trust {tmp_path}`" in help
 
 
+def test_what_is_denied_is_not_to_be_allowed_lightly(tmp_path: Path) -> None:
+    folder = tmp_path / "my lab"
+    folder.mkdir()
+    with pytest.raises(PolicyError) as caught:
+        resolve("subprocess:run", directory=folder)
+    assert caught.value.help == (
+        f"it is denied on purpose; `forgather trust '{folder}'`, once, if you trust all of the project, or --allow "
+        "subprocess.run for one command"
+    )
+
+
 def test_a_policy_as_json() -> None:
     policy = DEFAULT.with_rules(allow=["wandb"]).with_roots(Path("/tmp"))
     assert ImportPolicy.from_json(policy.to_json()) == policy

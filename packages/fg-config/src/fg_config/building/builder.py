@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fg_config.building.failures import add_note, nested_too_deeply
+from fg_config.building.file_modules import without_module_names
 from fg_config.building.policy import ImportPolicy, chosen_policy, in_force
 from fg_config.building.resolver import resolve
 from fg_config.errors import GraphError
@@ -172,7 +173,11 @@ class Builder:
         except TypeError as error:
             unknown = next((key for key in kwargs if key not in signature.parameters), None)
             place = self._written(node, unknown) if unknown else None
-            help = nearest(unknown, signature.parameters, "arguments") if unknown else f"it takes {signature}"
+            help = (
+                nearest(unknown, signature.parameters, "arguments")
+                if unknown
+                else f"it takes {without_module_names(str(signature))}"
+            )
             message = f"{node.spec}: {error}"
             raise GraphError(message, code="FG0501", span=place or node.span, help=help) from None
 

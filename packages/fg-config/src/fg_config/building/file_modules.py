@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from fg_config.hints import nearest
 from fg_config.nodes import Span
 
 _PREFIX: Final = "fg_file_"
+_MODULE_NAME: Final = re.compile(rf"\b{_PREFIX}\w+\.")
 
 
 def load_file(path: Path, searchpath: Sequence[str | Path] = (), span: Span | None = None) -> ModuleType:
@@ -50,6 +52,11 @@ def load_file(path: Path, searchpath: Sequence[str | Path] = (), span: Span | No
             del sys.modules[loaded]
         raise
     return module
+
+
+def without_module_names(text: str) -> str:
+    """`text`, such as a signature, without the names that files have as modules; only we know them."""
+    return _MODULE_NAME.sub("", text)
 
 
 def _is_about_sibling(error: ImportError, name: str) -> bool:

@@ -7,6 +7,7 @@ Python files of a project, and a library that a config may call, do what they we
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -199,10 +200,13 @@ class ImportPolicy:
         return PolicyError(message, code=verdict.code, span=span, help=self._way_out(verdict, name))
 
     def _way_out(self, verdict: Verdict, name: str | None) -> str:
-        trust = f"`forgather trust {self.roots[-1] if self.roots else 'DIR'}`, once, if you trust all of the project"
+        trusted = shlex.quote(str(self.roots[-1])) if self.roots else "DIR"
+        trust = f"`forgather trust {trusted}`, once, if you trust all of the project"
         if name is None or verdict.code in ("FG0452", "FG0453"):
             return trust
-        allowed = name.partition(".")[0] if verdict.word == "unknown" else name
+        if verdict.word == "denied":  # there are few reasons to let text do this, and a reader should think first
+            return f"it is denied on purpose; {trust}, or --allow {name} for one command"
+        allowed = name.partition(".")[0]
         return f"--allow {allowed} for one command, `allow: [{allowed}]` in {config_dir() / POLICY_FILE}, or {trust}"
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
+from fg_config.building.file_modules import without_module_names
 from fg_config.building.policy import ImportPolicy
 from fg_config.building.resolver import resolve
 from fg_config.building.signatures import FailureKind
@@ -108,7 +109,7 @@ def _is_json(value: Any) -> bool:
 
 
 def _shown(annotation: Any) -> str:
-    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    return annotation if isinstance(annotation, str) else without_module_names(inspect.formatannotation(annotation))
 
 
 def _about(found: Any) -> dict[str, Any]:

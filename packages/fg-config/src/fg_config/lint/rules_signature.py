@@ -48,7 +48,8 @@ def wrong_calls(context: ConfigContext, answers: Answers) -> Iterator[Finding]:
         if isinstance(answer, Signature):
             yield from _misfits(context, call, answer)
         elif code := _FAILURES.get(answer.kind):
-            yield context.found(code, f"{call.spec}: {answer.message}", call.span)
+            names_it = call.spec in answer.message
+            yield context.found(code, answer.message if names_it else f"{call.spec}: {answer.message}", call.span)
 
 
 def _calls(context: ConfigContext) -> list[Call]:

@@ -6,6 +6,7 @@ or, when its workspace has a `forgather_workspace/policy.yaml`, restricted by th
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
@@ -58,7 +59,7 @@ def inherited_policy(project_dir: Path, workspace_root: Path) -> ImportPolicy:
     raise PolicyError(
         f"the import policy does not let a config build the project {project_dir}, which is in another workspace",
         code="FG0456",
-        help=f"`forgather trust {workspace_root.resolve()}`, once, if you trust the projects there",
+        help=f"`forgather trust {shlex.quote(str(workspace_root.resolve()))}`, once, if you trust the projects there",
     )
 
 
