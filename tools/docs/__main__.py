@@ -25,8 +25,8 @@ exclude_patterns = ["_build"]
 """
 
 _READING_ORDER = (
-    *("getting-started", "concepts", "writing-a-config", "language", "debugging", "check-codes", "security"),
-    *("architecture", "contributing", "benchmarks"),
+    *("getting-started", "concepts", "writing-a-config", "changing-a-project", "language", "debugging", "check-codes"),
+    *("security", "architecture", "contributing", "benchmarks"),
 )
 
 
