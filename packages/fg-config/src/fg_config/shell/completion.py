@@ -19,6 +19,7 @@ PathKind = Literal["none", "files", "directories"]
 CommandsOf = Callable[[str], Commands | None]
 
 _DIRECTORIES: Final = ("DIR", "PROJECT")
+_ALSO_PATHS: Final = ("sides",)
 _FREE: Final = argparse.Action(option_strings=[], dest="")
 
 
@@ -48,6 +49,11 @@ def complete(words: Sequence[str], verbs: Mapping[str, str], commands_of: Comman
     `verbs` maps verbs to help, `commands_of` gives the module that has a verb, or None when it is not installed.
     """
     *done, current = _rejoined(words) or [""]
+    if len(done) > 1 and done[-1] == ":":  # bash takes `HEAD:a.yaml` apart at the colon and wants what is behind it
+        prefix = f"{done[-2]}:"
+        found = complete([*done[:-2], f"{prefix}{current}"], verbs, commands_of)
+        cut = (Candidate(text=each.text.removeprefix(prefix), help=each.help) for each in found.candidates)
+        return Completion(candidates=tuple(cut), paths=found.paths)
     verb, others = _verb_of(done, verbs)
     if verb is None:
         return _complete(_global_parser(), done, current, verbs)
@@ -63,7 +69,9 @@ def complete(words: Sequence[str], verbs: Mapping[str, str], commands_of: Comman
 def _rejoined(words: Sequence[str]) -> list[str]:
     """Bash takes `--target=main` apart at `=`; here it is `--target main` again."""
     kept = [word for index, word in enumerate(words) if word != "=" or index == len(words) - 1]
-    return [*kept[:-1], "" if kept[-1] == "=" else kept[-1]] if kept else kept
+    if kept and kept[-1] in ("=", ":"):
+        return [*kept, ""] if kept[-1] == ":" else [*kept[:-1], ""]
+    return kept
 
 
 def _global_parser() -> argparse.ArgumentParser:
@@ -158,7 +166,8 @@ def _values(action: argparse.Action, current: str, selection: Selection) -> Comp
     if _is_path(action):
         return Completion(paths="files")
     names = named_values(action.dest, current, selection)
-    return Completion(candidates=_fitting(((name, "") for name in names), current))
+    kind: PathKind = "files" if action.dest in _ALSO_PATHS else "none"
+    return Completion(candidates=_fitting(((name, "") for name in names), current), paths=kind)
 
 
 def _is_path(action: argparse.Action) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fg_config.errors import ConfigError
@@ -11,6 +12,7 @@ from fg_config.steps import path_text
 
 if TYPE_CHECKING:
     from fg_config.graph import Graph
+    from fg_config.projects.project import Project
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,34 @@ def _configs(selection: Selection, current: str) -> Iterable[str]:
     return list_configs(find_project_dir(selection.project_dir))
 
 
+def _sides(selection: Selection, current: str) -> Iterable[str]:
+    """Configs, also those of a commit or another project: `HEAD:a.yaml`. A commit may have had others."""
+    place, colon, _ = current.rpartition(":")
+    if colon and Path(place).expanduser().is_dir():
+        selection = Selection(project_dir=place)
+    return (f"{place}{colon}{name}" for name in _configs(selection, current))
+
+
+def _axes(selection: Selection, current: str) -> Iterable[str]:
+    """The flags of the config, by the names that an axis has, and paths of the graph."""
+    yield from (argument.dest for argument in _project(selection).dynamic_args)
+    yield from _paths(selection, current)
+
+
+def _codes(selection: Selection, current: str) -> Iterable[str]:
+    from fg_config.lint.codes import CODES
+
+    return CODES
+
+
+def _listed_codes(selection: Selection, current: str) -> Iterable[str]:
+    """Codes and families, the last of several between commas."""
+    from fg_config.lint.codes import CODES, FAMILIES
+
+    before, comma, _ = current.rpartition(",")
+    return (f"{before}{comma}{code}" for code in (*FAMILIES, *CODES))
+
+
 def _targets(selection: Selection, current: str) -> Iterable[str]:
     return _graph(selection).targets
 
@@ -62,18 +92,25 @@ def _paths(selection: Selection, current: str) -> Iterable[str]:
 
 
 def _graph(selection: Selection) -> Graph:
+    return _project(selection).graph
+
+
+def _project(selection: Selection) -> Project:
     from fg_config.projects.project import Project
     from fg_config.projects.workspace import find_project_dir
 
-    return Project(selection.config, find_project_dir(selection.project_dir)).graph
+    return Project(selection.config, find_project_dir(selection.project_dir))
 
 
 _SOURCES: Final[dict[str, Callable[[Selection, str], Iterable[str]]]] = {
     "config_template": _configs,
     "config": _configs,
-    "sides": _configs,
+    "sides": _sides,
     "target": _targets,
     "overrides": _paths,
-    "axes": _paths,
+    "axes": _axes,
+    "explain": _codes,
+    "select": _listed_codes,
+    "ignore": _listed_codes,
     "path": _paths,
 }
