@@ -160,6 +160,27 @@ def test_the_report_goes_to_a_file(write, run, tmp_path):
     assert json.loads((tmp_path / "report.json").read_text())["findings"][0]["code"] == "FG0320"
 
 
+def test_one_odd_project_is_one_finding(write, run, tmp_path, project):
+    lab = tmp_path / "lab"
+    for folder in (lab / "outside", lab / "inside" / "one", lab / "inside" / "scaffold"):
+        write("good", "", folder)
+        (folder / "meta.yaml").write_text("default_config: good.yaml\n")
+    (lab / "inside" / "scaffold" / "meta.yaml").write_text("name: @quoted_name@\n")
+    (lab / "inside" / "forgather_workspace").mkdir()
+    (tmp_path / "forgather_workspace").rmdir()
+    code, out, err = run("-r", "-p", lab)
+    assert (code, err) == (1, "")
+    assert out.count("FG0601") == 1 and "scaffold" not in out
+    assert out.splitlines()[-1] == "1 error in 1 config"
+
+
+def test_a_config_of_another_suffix_is_a_finding(write, run, project):
+    (project / "templates" / "configs" / "more.yml").write_text("main: 1\n")
+    out = run()[1]
+    assert "FG0636" in out and "more.yml is ignored: the name of a config ends in .yaml" in out
+    assert "help: call it more.yaml" in out
+
+
 def test_what_is_no_project_cannot_be_checked(run, tmp_path, project):
     (project / "meta.yaml").unlink()
     code, out, err = run()

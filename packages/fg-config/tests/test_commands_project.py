@@ -114,6 +114,38 @@ def test_ls_walks_and_names(run, project):
     assert run("ls", "--names")[1].split() == ["big.yaml", "small.yaml"]
 
 
+def test_ls_says_which_configs_are_missing_or_ignored(run, project):
+    (project / "templates" / "configs" / "other.yml").write_text("main: 1\n")
+    (project / "meta.yaml").write_text("default_config: smal.yaml\n")
+    code, out, _ = run("ls")
+    assert code == 1 and "    small.yaml " in out
+    assert "PROBLEM : no config 'smal.yaml' (default_config of meta.yaml)" in out
+    assert "did you mean 'small.yaml'?" in out
+    assert out.splitlines()[-1] == "    PROBLEM : other.yml is ignored: the name of a config ends in .yaml"
+    assert len(json.loads(run("ls", "--json")[1])[0]["problems"]) == 2
+    assert run("ls", "-t", "small.yaml")[0] == 0
+
+
+@pytest.mark.parametrize("default", ["", "default_config: small.yaml\n"])
+def test_a_project_without_configs_says_where_they_were_looked_for(run, project, default):
+    (project / "meta.yaml").write_text(f"config_prefix: confgs\n{default}")
+    code, out, _ = run("ls")
+    assert code == 1
+    assert f"has no configs ({project}/meta.yaml:1:16); looked for *.yaml in {project}/templates/confgs" in out
+    code, out, _ = run("check", "-r")
+    assert code == 1 and "FG0604" in out and "1 error in 0 configs" in out
+    assert "looked for *.yaml in" in run("pp")[2]
+
+
+def test_where_no_project_is_those_below_are_named(run, project, monkeypatch):
+    for name in ("b c", "d", "e"):
+        shutil.copytree(project, project.parent / "labs" / "deep" / name)
+    monkeypatch.chdir(project.parent)
+    code, _, err = run("ls", project.parent)
+    assert code == 2
+    assert "choose one below with -p: counting, 'labs/deep/b c', labs/deep/d …; `forgather ls -r` lists all" in err
+
+
 def test_ls_of_no_project_is_an_error(run, tmp_path_factory):
     empty = tmp_path_factory.mktemp("empty")
     code, out, err = run("ls", empty)

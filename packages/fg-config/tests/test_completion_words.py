@@ -102,6 +102,30 @@ def test_paths_of_the_graph_grow_step_by_step(project):
     assert offered("explain", "nowhere.") == []
 
 
+def test_what_diff_compares(project):
+    every = ["broken.yaml", "large.yaml", "small.yaml"]
+    assert offered("diff", "") == every and paths("diff", "") == "files"  # also of a run, or a saved graph
+    assert offered("diff", "HEAD:") == [f"HEAD:{name}" for name in every]
+    assert offered("diff", "a.yaml", "HEAD:l") == ["HEAD:large.yaml"]
+    assert offered("diff", f"{project}:l") == [f"{project}:large.yaml"]
+
+
+def test_bash_splits_at_the_colon_and_wants_the_rest(project):
+    assert offered("diff", "HEAD", ":") == ["broken.yaml", "large.yaml", "small.yaml"]
+    assert offered("diff", "small.yaml", "HEAD", ":", "l") == ["large.yaml"]
+
+
+def test_axes_of_a_sweep_are_flags_and_paths(project):
+    assert offered("sweep", "m") == ["mode", "meta", "main"]
+    assert offered("sweep", "start=1,2", "ta") == ["table"]
+
+
+def test_codes_of_check(project):
+    assert offered("check", "--explain", "FG063") == ["FG0630", "FG0631", "FG0632", "FG0633", "FG0635", "FG0636"]
+    assert offered("check", "--select", "FG0631,FG060") == ["FG0631,FG0601", "FG0631,FG0603", "FG0631,FG0604"]
+    assert offered("check", "--ignore", "FG05")[:2] == ["FG05", "FG0510"]
+
+
 def test_a_verb_that_is_not_installed_offers_nothing():
     assert complete(["train", ""], {"train": "x"}, lambda verb: None).to_lines() == ["none"]
 

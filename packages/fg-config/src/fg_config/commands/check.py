@@ -95,9 +95,20 @@ def _projects(args: argparse.Namespace) -> Iterator[tuple[Path, list[str]]]:
 
     for project in find_projects([Path(args.project_dir)], recursive=args.recursive):
         if args.all or args.recursive:
-            yield project, list_configs(project)
+            yield project, _configs_below(project) if args.recursive else list_configs(project)
         else:
             yield project, [Project(args.config_template, project).config_name]
+
+
+def _configs_below(project: Path) -> list[str]:
+    """The configs of one project of many; a record that cannot be read is a finding of `check`, not the end."""
+    from fg_config.errors import ConfigError
+    from fg_config.projects.project import list_configs
+
+    try:
+        return list_configs(project)
+    except ConfigError:
+        return []
 
 
 def _check(args: argparse.Namespace, project: Path, configs: list[str]) -> Iterator[Finding]:

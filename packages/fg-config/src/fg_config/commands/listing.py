@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import indent
-from typing import Any
+from typing import Any, Final
 
 from fg_config.environment import ConfigEnvironment
 from fg_config.errors import ConfigError, ProjectError
 from fg_config.hints import nearest
 from fg_config.nodes import Call, Var
+from fg_config.projects.config_files import default_problem, ignored_files, ignored_message
 from fg_config.projects.meta import ProjectMeta, config_names, read_project_meta
 from fg_config.projects.workspace import META, find_project_dir
 from fg_config.tagged import untagged
+
+_BLANK: Final = re.compile(r"^\w+: @\w+@$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,18 +37,23 @@ class ConfigEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectListing:
-    """A project and its configs; `error` and `report` say why the project itself cannot be read."""
+    """A project and its configs; `error` and `report` say why the project itself cannot be read.
+
+    `problems` are about configs that should be there and are not.
+    """
 
     path: Path
     name: str | None = None
     description: str | None = None
     configs: tuple[ConfigEntry, ...] = ()
+    problems: tuple[str, ...] = ()
     error: str | None = None
     report: str | None = None
 
     @property
     def failed(self) -> bool:
-        return self.error is not None or any(entry.error is not None for entry in self.configs)
+        broken = any(entry.error is not None for entry in self.configs)
+        return self.error is not None or broken or bool(self.problems)
 
     def to_json(self) -> dict[str, Any]:
         fields = ("config", "name", "description", "config_class", "default", "error")
@@ -53,6 +62,7 @@ class ProjectListing:
             "name": self.name,
             "description": self.description,
             "error": self.error,
+            "problems": list(self.problems),
             "configs": [{field: getattr(entry, field) for field in fields} for entry in self.configs],
         }
 
@@ -78,8 +88,13 @@ def find_projects(places: Sequence[Path], *, recursive: bool) -> Iterator[Path]:
 def _projects_below(place: Path) -> Iterator[Path]:
     for folder, subfolders, files in os.walk(place):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        if META in files:
+        if META in files and not _is_scaffold(Path(folder, META)):
             yield Path(folder)
+
+
+def _is_scaffold(meta: Path) -> bool:
+    """Whether `project create` fills in this record; YAML has no values that begin with @, so a project has none."""
+    return _BLANK.search(meta.read_text(encoding="utf-8", errors="replace")) is not None
 
 
 def list_project(path: Path, only: str = "") -> ProjectListing:
@@ -96,7 +111,17 @@ def list_project(path: Path, only: str = "") -> ProjectListing:
         raise ProjectError(f"no config {only!r} in {path}", code="FG0604", help=nearest(only, names, "configs"))
     names = [only] if only else names
     entries = tuple(_entry(record, name) for name in names)
-    return ProjectListing(path=path, name=record.name, description=record.description, configs=entries)
+    problems = () if only else tuple(_problems(record))
+    return ProjectListing(
+        path=path, name=record.name, description=record.description, configs=entries, problems=problems
+    )
+
+
+def _problems(record: ProjectMeta) -> Iterator[str]:
+    problem = default_problem(record, ConfigEnvironment(record.search_path, record.variables))
+    if problem is not None:
+        yield "; ".join(filter(None, [_reason(problem), problem.help]))
+    yield from map(ignored_message, ignored_files(record))
 
 
 def _entry(record: ProjectMeta, config: str) -> ConfigEntry:
@@ -134,7 +159,8 @@ def listing_text(listing: ProjectListing, *, with_path: bool, full_reports: bool
         reason = _shown(listing.error, listing.report, full_reports)
         return "\n".join([*head, f"PARSE ERROR : {listing.path}: {reason}"])
     title = f"{listing.name or listing.path.name} : {listing.description or ''}".rstrip()
-    return "\n".join([*head, title, *(_entry_text(entry, full_reports) for entry in listing.configs)])
+    problems = (f"    PROBLEM : {problem}" for problem in listing.problems)
+    return "\n".join([*head, title, *(_entry_text(entry, full_reports) for entry in listing.configs), *problems])
 
 
 def _shown(error: str, report: str | None, full_reports: bool) -> str:

@@ -62,6 +62,7 @@ OF_LIBRARY: Final[tuple[OfLibrary, ...]] = (
 OF_PROJECT: Final[tuple[OfProject, ...]] = (
     rules_project.unknown_meta_keys,
     rules_project.missing_search_directories,
+    rules_project.configs_of_another_suffix,
 )
 
 

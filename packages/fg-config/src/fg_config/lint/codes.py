@@ -187,6 +187,7 @@ CODES: Final[dict[str, Code]] = {
         "checkpoints of the other. `ns.model_name` usually decides the directory. Only found among several configs, "
         "as with `--all`.",
     ),
+    "FG0636": Code("warning", "config that is ignored", "The name of a config ends in .yaml; no verb lists another."),
 }
 
 

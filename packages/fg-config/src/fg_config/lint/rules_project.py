@@ -16,6 +16,7 @@ from fg_config.lint.context import ConfigContext, make, source_span
 from fg_config.lint.findings import Finding, from_error
 from fg_config.lint.library import Library
 from fg_config.nodes import Span
+from fg_config.projects.config_files import ignored_files, ignored_message
 from fg_config.projects.dynamic_args import parse_dynamic_args
 from fg_config.projects.meta import KEYS, load_meta
 from fg_config.projects.project import Project
@@ -40,6 +41,13 @@ def missing_search_directories(project: Project) -> Iterator[Finding]:
         if not directory.is_dir():
             span = _entry_span(graph, index) or Span(file=str(project.project_dir / META), line=1)
             yield make("FG0631", f"the search directory {directory} does not exist", span, _near_directory(directory))
+
+
+def configs_of_another_suffix(project: Project) -> Iterator[Finding]:
+    """Files that no command lists as configs."""
+    for file in ignored_files(project.meta):
+        help = f"call it {file.with_suffix('.yaml').name}"
+        yield make("FG0636", ignored_message(file), Span(file=str(file), line=1), help)
 
 
 def _entry_span(graph: Graph, index: int) -> Span | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -121,10 +121,13 @@ def _with_default_config(record: dict[str, Any], directory: Path) -> dict[str, A
 
 def config_names(searchdir: tuple[Path, ...], prefix: str) -> list[str]:
     """The configs below `prefix` in every search directory, each name once, sorted; hidden directories are skipped."""
-    names = set()
-    for root in (directory / prefix for directory in searchdir):
-        for folder, subfolders, files in os.walk(root):
-            subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-            found = (Path(folder, name) for name in files if name.endswith(".yaml") and not name.startswith("."))
-            names.update(path.relative_to(root).as_posix() for path in found)
-    return sorted(names)
+    roots = (directory / prefix for directory in searchdir)
+    return sorted({name for root in roots for _, name in files_with_suffix(root, ".yaml")})
+
+
+def files_with_suffix(root: Path, suffix: str) -> Iterator[tuple[Path, str]]:
+    """The files below `root` that end so, and their names relative to it; hidden ones are skipped."""
+    for folder, subfolders, files in os.walk(root):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        for path in (Path(folder, name) for name in files if name.endswith(suffix) and not name.startswith(".")):
+            yield path, path.relative_to(root).as_posix()

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from fg_config.changes.overrides import Override, overridden, overrides_of
 from fg_config.environment import ConfigEnvironment, LoadedConfig
-from fg_config.errors import ConfigError, ProjectError
+from fg_config.errors import ConfigError
 from fg_config.graph import Graph
-from fg_config.hints import nearest
 from fg_config.projects.dynamic_args import DynamicArg, parse_dynamic_args
 from fg_config.projects.meta import config_names, read_project_meta
 from fg_config.rendering.render import Render, TemplateUse
@@ -170,18 +169,11 @@ class Project:
 
     def _config_name(self, name: str | None) -> str:
         chosen = name or self.meta.default_config
-        if not chosen:
-            places = ", ".join(str(path / self.meta.config_prefix) for path in self.meta.searchdir)
-            span = self.meta.places.get("config_prefix") or self.meta.places.get("searchdir")
-            message, help = f"{self.meta.project_dir} has no configs", f"looked for *.yaml in {places}"
-            raise ProjectError(message, code="FG0604", span=span, help=help)
-        if self.environment.has_template(f"{self.meta.config_prefix}/{chosen}"):
+        if chosen and self.environment.has_template(f"{self.meta.config_prefix}/{chosen}"):
             return chosen
-        known = config_names(self.meta.searchdir, self.meta.config_prefix)
-        origin = "" if name else " (default_config of meta.yaml)"
-        span = None if name else self.meta.places.get("default_config")
-        message = f"no config {chosen!r}{origin} in {self.meta.project_dir}"
-        raise ProjectError(message, code="FG0604", span=span, help=nearest(chosen, known, "configs"))
+        from fg_config.projects.config_files import missing_config  # imported here: only a mistake needs it
+
+        raise missing_config(self.meta, name)
 
 
 def list_configs(project_dir: str | os.PathLike[str] = ".") -> list[str]:
