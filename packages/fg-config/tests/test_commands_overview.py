@@ -103,6 +103,14 @@ def test_tlist_files_leave_out_what_is_hidden(run, project, tmp_path):
     ]
 
 
+def test_tlist_lists_templates_alone(run, project):
+    (project / "templates" / "README.md").write_text("# Templates\n")
+    (project / "templates" / "model.jinja").write_text("a: 1\n")
+    for form in ("files", "md", "json"):
+        out = run("tlist", "--format", form)[1]
+        assert "README.md" not in out and "model.jinja" in out
+
+
 def test_tlist_as_a_forest(run, project):
     templates = project / "templates"
     (templates / "a.yaml").write_text("-- extends 'b.yaml'\n")

@@ -8,6 +8,7 @@ from typing import Final
 from fg_config.command_line import selected_record
 from fg_config.commands.output import add_output, as_json, emit
 
+_SUFFIXES: Final = frozenset({".yaml", ".yml", ".jinja"})  # a README beside templates is none
 _FORMATS: Final = ("files", "md", "json")
 
 
@@ -23,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     from fg_config.commands.forest import forest_markdown, lineages
     from fg_config.projects.catalog import template_files
 
-    files = list(template_files(selected_record(args)))
+    files = [file for file in template_files(selected_record(args)) if file.file.suffix in _SUFFIXES]
     if args.format == "json":
         rows = [{**file.to_json(), "templates": [each.to_json() for each in lineages([file])]} for file in files]
         return emit(as_json(rows), args)
