@@ -188,7 +188,7 @@ CASES = [
         code="FG0207",
         bad=child("[optt]\na: 1\n\n", "[opt]\n\n"),
         at=[(CONFIG, 2)],
-        good=child("[opt]\n[inner]\n", "[opt]\n-- block inner\n-- endblock inner\n")
+        good=child("[opt]\n    == super()\n[inner]\n", "[opt]\n-- block inner\n-- endblock inner\n")
         | {"templates/configs/stopped.yaml": "-- extends 'broken.yaml'\n[optt]\n", "templates/broken.yaml": "-- if\n"},
         says="did you mean 'opt'?",
     ),

@@ -13,7 +13,8 @@ from fg_config.distributions import Resource, find_template, template_directorie
 from fg_config.errors import ConfigError
 from fg_config.graph import Graph
 from fg_config.parsing.parse import parse_graph
-from fg_config.rendering.failures import doubtful_parts, located
+from fg_config.rendering.doubts import doubtful_parts
+from fg_config.rendering.failures import located
 from fg_config.rendering.names import template_globals
 from fg_config.rendering.render import Render, TemplateUse
 from fg_config.rendering.source import TemplateSource

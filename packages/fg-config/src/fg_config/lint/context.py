@@ -18,7 +18,8 @@ from fg_config.nodes import Span
 from fg_config.parsing.loader import compose
 from fg_config.parsing.parse import parse_graph
 from fg_config.projects.project import Project
-from fg_config.rendering.failures import doubtful_parts, located
+from fg_config.rendering.doubts import doubtful_parts
+from fg_config.rendering.failures import located
 from fg_config.rendering.render import CompiledTemplate, Render
 from fg_config.rendering.source import TemplateSource
 from fg_config.rendering.sourcemap import RenderedText

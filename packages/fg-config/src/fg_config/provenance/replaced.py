@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from fg_config.nodes import Span
 from fg_config.rendering.facts import BlockFact
+from fg_config.rendering.overriding import lineage
 from fg_config.rendering.render import CompiledTemplate, Render
 
 _KEY: Final = re.compile(r"(?P<indent>\s*)(?P<item>(?:- )*)(?P<quote>['\"]?)(?P<key>[\w.-]+)(?P=quote)\s*:(?=\s|$)")
@@ -37,10 +38,7 @@ def replaced_lines(render: Render, span: Span, key: Any) -> Iterator[tuple[Compi
 
 def ancestors(render: Render, template: CompiledTemplate) -> list[CompiledTemplate]:
     """The templates that `template` extends, nearest first."""
-    found = [template]
-    while (parent := render.parent_of(found[-1])) is not None and parent not in found:
-        found.append(parent)
-    return found[1:]
+    return lineage(render, template)[1:]
 
 
 def _block(template: CompiledTemplate, line: int) -> BlockFact | None:

@@ -86,6 +86,10 @@ class TemplateFacts(NamedTuple):
         """The names of all blocks."""
         return frozenset(block.name for block in self.blocks)
 
+    def block(self, name: str) -> BlockFact | None:
+        """The block of that name."""
+        return next((block for block in self.blocks if block.name == name), None)
+
     def block_at(self, line: int) -> BlockFact | None:
         """The innermost block around `line`."""
         around = [block for block in self.blocks if block.line <= line <= block.end_line]
@@ -181,13 +185,10 @@ def _last_line(node: nodes.Node) -> int:
 
 
 def _calls_super(node: nodes.Node) -> bool:
-    """Whether `super()` is called here; inside an inner block it means that block's parent."""
+    """Whether `super` is read here (`super()`, `super.super()`); inside an inner block it means that block's parent."""
     return any(
         not isinstance(child, nodes.Block)
-        and (
-            (isinstance(child, nodes.Call) and isinstance(child.node, nodes.Name) and child.node.name == "super")
-            or _calls_super(child)
-        )
+        and ((isinstance(child, nodes.Name) and child.name == "super") or _calls_super(child))
         for child in node.iter_child_nodes()
     )
 

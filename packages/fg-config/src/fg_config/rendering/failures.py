@@ -1,4 +1,4 @@
-"""From what goes wrong inside Jinja2 to errors that name the template line, and what a template can never say."""
+"""From what goes wrong inside Jinja2 to errors that name the template line."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ from typing import Final
 import jinja2
 from jinja2.utils import Namespace, missing
 
-from fg_config.errors import ConfigError, TemplateError, TemplateWarning
+from fg_config.errors import ConfigError, TemplateError
 from fg_config.hints import did_you_mean, nearest
 from fg_config.nodes import Span
 from fg_config.rendering.chains import sites_of, template_frames, youngest
 from fg_config.rendering.circles import circle_error
-from fg_config.rendering.compiling import CompiledTemplate
 from fg_config.rendering.language import UndefinedNameError
 from fg_config.rendering.limits import LimitError
 from fg_config.rendering.marks import read_marks
-from fg_config.rendering.preprocess import swallowed_blocks
 from fg_config.rendering.render import Render
 
 _REQUIRED: Final = re.compile(r"Required block '(\w+)' not found")
@@ -166,55 +164,3 @@ def _visible_names(render: Render) -> dict[str, None]:
         known = [*(fact.target for fact in facts.sets), *(default.name for default in defaults)]
         names |= {name: None for name in known if "." not in name}
     return names
-
-
-# --- warnings -----------------------------------------------------------------------------------------------------
-
-
-def doubtful_parts(render: Render) -> Iterator[ConfigError]:
-    """What a template can hardly mean.
-
-    In a child, text outside blocks and blocks that no parent has are said in vain. In a root, a block beside a
-    `[name]` header lands inside the header's block and vanishes with it as soon as a child overrides that. (In a child
-    this is how an overridden block gets parts.)
-    """
-    for template in render.loaded.values():
-        if not template.facts.is_child:
-            for line, block, header in swallowed_blocks(template.source.text):
-                message = f"block {block!r} lies inside [{header}], which ends only at the next header"
-                help = f"write [{header}] as `-- block {header}` … `-- endblock`; if it is meant, indent {block!r}"
-                yield _warning(render, template, line, message, "FG0208", help)
-            continue
-        for line in template.facts.stray_text:
-            message = "text outside of blocks is never rendered, because this template extends another"
-            yield _warning(render, template, line, message, "FG0206", "move it into a block")
-        known = _inherited_blocks(render, template)
-        for block in template.facts.outer_blocks:
-            if block.name not in known:
-                message = f"block {block.name!r} overrides nothing: no parent template has it"
-                yield _warning(render, template, block.line, message, "FG0207", nearest(block.name, known, "blocks"))
-
-
-def _warning(
-    render: Render, template: CompiledTemplate, line: int, message: str, code: str, help: str | None
-) -> ConfigError:
-    at = line + template.source.first_line - 1
-    span, snippet = render.span(template.number, at), template.source.line_text(at)
-    return TemplateWarning(message, code=code, span=span, snippet=snippet, help=help)
-
-
-def _inherited_blocks(render: Render, template: CompiledTemplate) -> set[str]:
-    included = {reference.target for reference in template.facts.references if reference.kind != "extends"}
-    blocks: set[str] = set()
-    todo, seen = [template], {template.number}
-    while todo:
-        current = todo.pop()
-        for name, asker in render.requests:
-            if asker != current.number or (current is template and name in included) or name not in render.by_name:
-                continue
-            parent = render.loaded[render.by_name[name]]
-            if parent.number not in seen:
-                seen.add(parent.number)
-                blocks |= parent.facts.block_names
-                todo.append(parent)
-    return blocks

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import jinja2
 
-from fg_config.errors import ConfigError, TemplateError, TemplateWarning
+from fg_config.errors import ConfigError, TemplateError
 from fg_config.hints import nearest
 from fg_config.nodes import Span
 from fg_config.rendering.chains import chain_to, first_requests
@@ -44,6 +44,7 @@ class Render:
     loaded: dict[int, CompiledTemplate] = field(default_factory=dict)
     by_name: dict[str, int] = field(default_factory=dict)
     requests: list[tuple[str, int]] = field(default_factory=list)
+    relabelled: list[tuple[TemplateSource, TemplateSource]] = field(default_factory=list)
     warnings: list[ConfigError] = field(default_factory=list)
     _chains: dict[tuple[int, Sites, int], tuple[Span, ...]] = field(default_factory=dict, repr=False)
 
@@ -78,11 +79,8 @@ class Render:
         return self.files[name]
 
     def _define_label(self, source: TemplateSource) -> None:
-        earlier = self.labels.get(source.name)
-        if earlier is not None:
-            span = Span(file=source.file, line=source.first_line - 1, label=source.label)
-            message = f"sub-template {source.name!r} replaces the one in {earlier.file}:{earlier.first_line - 1}"
-            self.warnings.append(TemplateWarning(message, code="FG0210", span=span, help="rename one of them"))
+        if (earlier := self.labels.get(source.name)) is not None:
+            self.relabelled.append((earlier, source))
         self.labels[source.name] = source
 
     def load(self, source: TemplateSource) -> CompiledTemplate:
