@@ -8,10 +8,9 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from fg_checkpoint import CheckpointError, CheckpointStore, DamagedCheckpointError, StateComponent
-from fg_config.changes.run_record import RUN
 from fg_trainers.errors import ResumeError
 
 if TYPE_CHECKING:
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from fg_checkpoint import CheckpointRef
 
 logger = logging.getLogger(__name__)
+
+RECORD: Final = "run.json"  # of `fg_config.save_run_record`: what `forgather train` was told to run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +92,7 @@ def write_model_directory(output_dir: Path, model: nn.Module, processing_class: 
 def files_beside_weights(output_dir: Path, run_dir: Path) -> list[Path]:
     """What makes a checkpoint a model directory of its own (source, config, tokenizer), and what run it is from."""
     patterns = ("*.py", "*.json", "*.jinja", "*.model")
-    found = {path for pattern in patterns for path in output_dir.glob(pattern)} | {run_dir / RUN}
+    found = {path for pattern in patterns for path in output_dir.glob(pattern)} | {run_dir / RECORD}
     return sorted(path for path in found if path.is_file() and not path.is_symlink())
 
 
@@ -121,7 +122,7 @@ class _RunName:
     def read(cls, directory: Path) -> _RunName | None:
         """What is recorded in `directory`; None for runs that `forgather train` did not start."""
         try:
-            record = json.loads((directory / RUN).read_text(encoding="utf-8"))
+            record = json.loads((directory / RECORD).read_text(encoding="utf-8"))
             return cls(config=record["config_name"], project=Path(record["project_dir"]))
         except (OSError, ValueError, KeyError, TypeError):  # the name only serves a warning
             return None

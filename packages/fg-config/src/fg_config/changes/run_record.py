@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
 GRAPH: Final = "graph.json"
 ORIGINS: Final = "origins.json"
-RUN: Final = "run.json"
-_TEXT, _VARIABLES = "config.yaml", "dynamic_args.json"
+_TEXT, _VARIABLES, _RUN = "config.yaml", "dynamic_args.json", "run.json"
 _FORMAT: Final = 1
 
 
@@ -69,7 +68,7 @@ def save_run_record(project: Project, directory: str | os.PathLike[str]) -> None
     atomic_write(place / GRAPH, _dumped(graph.to_json()))
     atomic_write(place / ORIGINS, json.dumps(places_of(graph), separators=(",", ":")))
     atomic_write(place / _VARIABLES, _dumped(project.template_vars))
-    atomic_write(place / RUN, _dumped(_description(project)))
+    atomic_write(place / _RUN, _dumped(_description(project)))
 
 
 def load_run_record(directory: str | os.PathLike[str]) -> RunRecord:
@@ -80,13 +79,13 @@ def load_run_record(directory: str | os.PathLike[str]) -> RunRecord:
     place = Path(directory)
     if not (place / GRAPH).is_file():
         raise ProjectError(f"{place} is no run: it has no {GRAPH}", code="FG0650")
-    run = _read(place / RUN, {})
+    run = _read(place / _RUN, {})
     if isinstance(run, dict) and run.get("format", _FORMAT) != _FORMAT:
-        raise GraphError(f"{place / RUN} has the format {run['format']!r}, not {_FORMAT}", code="FG0471")
+        raise GraphError(f"{place / _RUN} has the format {run['format']!r}, not {_FORMAT}", code="FG0471")
     try:
         described = _described(run)
     except (KeyError, TypeError, AttributeError) as error:
-        raise GraphError(f"{place / RUN} is damaged: {error!r}", code="FG0471") from error
+        raise GraphError(f"{place / _RUN} is damaged: {error!r}", code="FG0471") from error
     return RunRecord(
         graph=load_graph(place / GRAPH),
         text=(place / _TEXT).read_text(encoding="utf-8", errors="replace") if (place / _TEXT).is_file() else "",
