@@ -433,6 +433,13 @@ CASES = [
         says="did you mean 'templates'?",
     ),
     Case(
+        code="FG0636",
+        bad=config("") | {"templates/configs/d.yml": "main: 1\n"},
+        at=[("templates/configs/d.yml", 1)],
+        good=config("") | {"templates/configs/d.yaml": "meta: { config_name: d }\nmain: 1\n"},
+        says="call it d.yaml",
+    ),
+    Case(
         code="FG0632",
         bad=config("dynamic_args:\n    - names: '--num-heads\"'\n"),
         at=[(CONFIG, 3)],

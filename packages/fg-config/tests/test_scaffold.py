@@ -234,7 +234,8 @@ def test_a_project_without_a_directory_of_templates_gets_none(run, project):
 def test_a_config_for_a_project_without_any(run, tmp_path):
     assert run("ws", "create", ".")[0] == 0
     (tmp_path / "meta.yaml").write_text("name: empty\n")
-    assert run("ls")[1] == "empty :\n"
+    title, problem = run("ls")[1].splitlines()
+    assert title == "empty :" and f"has no configs; looked for *.yaml in {tmp_path}/templates/configs" in problem
     assert "has no configs" in run("pp")[2]
     assert run("project", "new_config", "one.yaml")[0] == 0
     assert list_configs(tmp_path) == ["one.yaml"]
