@@ -106,7 +106,7 @@ def test_what_diff_compares(project):
     every = ["broken.yaml", "large.yaml", "small.yaml"]
     assert offered("diff", "") == every and paths("diff", "") == "files"  # also of a run, or a saved graph
     assert offered("diff", "HEAD:") == [f"HEAD:{name}" for name in every]
-    assert offered("diff", "a.yaml", "HEAD:l") == ["HEAD:large.yaml"]
+    assert offered("diff", "a.yaml", "HEAD:l") == ["HEAD:large.yaml"] and paths("diff", "HEAD:") == "none"
     assert offered("diff", f"{project}:l") == [f"{project}:large.yaml"]
 
 

@@ -166,7 +166,7 @@ def _values(action: argparse.Action, current: str, selection: Selection) -> Comp
     if _is_path(action):
         return Completion(paths="files")
     names = named_values(action.dest, current, selection)
-    kind: PathKind = "files" if action.dest in _ALSO_PATHS else "none"
+    kind: PathKind = "files" if action.dest in _ALSO_PATHS and ":" not in current else "none"
     return Completion(candidates=_fitting(((name, "") for name in names), current), paths=kind)
 
 
