@@ -92,7 +92,14 @@ def test_a_child_changes_model_callbacks_and_trainer_and_nothing_else(forgather,
         "pretrained_config.config.num_hidden_layers": (3, 6),
         "trainer_args.max_grad_norm": (1.0, 0.5),
     }
-    assert forgather("check", "-p", project, "--all").stdout == "nothing found in 2 configs\n"
+    assert forgather("check", "-p", project, "-t", "child.yaml").stdout == "nothing found in 1 config\n"
+
+
+@needs_templates
+def test_configs_made_one_from_another_share_no_output_directory(forgather, project):
+    for words in (["wider.yaml"], ["copy.yaml", "default.yaml"]):
+        assert forgather("project", "new_config", "-p", project, *words).returncode == 0
+    assert forgather("check", "-p", project, "--all").stdout == "nothing found in 3 configs\n"
 
 
 @needs_templates
