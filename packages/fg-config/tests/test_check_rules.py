@@ -143,6 +143,13 @@ CASES = [
     Case(code="FG0202", bad=config("a: {{ 1 // 0 }}\n"), at=[(CONFIG, 2)], good=config("a: {{ 1 // 1 }}\n")),
     Case(code="FG0203", bad=config("a: {{ lerning }}\n"), at=[(CONFIG, 2)], good=config("a: {{ lr | default(1) }}\n")),
     Case(
+        code="FG0108",
+        bad={"templates/configs/c.yaml": "a: 1\n--set lr = 4\n"},
+        at=[(CONFIG, 2)],
+        good={"templates/configs/c.yaml": "a: 1\n--settle: 4\ntext: >\n  --set lr = 4\n<<: {b: 1}\n"},
+        says="write `-- set`, with a blank",
+    ),
+    Case(
         code="FG0203",
         bad=config("-- if debug | default(false)\nb: {{ levle }}\n-- endif\nc: {{ level | default(1) }}\n"),
         at=[(CONFIG, 3)],

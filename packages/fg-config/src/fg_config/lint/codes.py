@@ -71,6 +71,11 @@ CODES: Final[dict[str, Code]] = {
         "suppression without effect",
         "`## check: ignore` is followed by codes (FG0320) or families (FG03), and then perhaps by a reason.",
     ),
+    "FG0108": Code(
+        "error",
+        "statement without blank",
+        "`--extends 'x.yaml'` is text; a statement has a blank behind its dashes: `-- extends 'x.yaml'`.",
+    ),
     # --- templates ------------------------------------------------------------------------------------------------
     "FG0201": Code("error", "template syntax", "Jinja2 cannot read the template."),
     "FG0202": Code("error", "failing expression", "An expression of a template raises an exception."),
@@ -85,7 +90,12 @@ CODES: Final[dict[str, Code]] = {
     "FG0206": Code(
         "warning", "text outside blocks", "What a child says outside of blocks is never rendered; move it into one."
     ),
-    "FG0207": Code("warning", "unknown block", "A child overrides a block that none of its parents has."),
+    "FG0207": Code(
+        "warning",
+        "unknown block",
+        "A child overrides a block that none of its parents renders: the name is misspelt, only an included template "
+        "has such a block, or the block around it was replaced.",
+    ),
     "FG0208": Code(
         "warning",
         "block inside a header's block",

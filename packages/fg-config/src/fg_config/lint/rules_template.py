@@ -21,7 +21,12 @@ from fg_config.rendering.source import TemplateSource
 
 
 def undefined_names(context: ConfigContext) -> Iterator[Finding]:
-    """Names that a template reads, perhaps in a branch that was not taken, and that nothing defines."""
+    """Names that a template reads, perhaps in a branch that was not taken, and that nothing defines.
+
+    A config that cannot be read has not told which flags it declares.
+    """
+    if context.graph is None:
+        return
     scopes = {source: syntax for source in context.sources if (syntax := syntax_of(source)) is not None}
     defined = _Definitions(context, scopes.values())
     for source, syntax in scopes.items():

@@ -20,6 +20,7 @@ from fg_config.parsing.arguments import split_arguments
 from fg_config.parsing.loader import MAP_TAG, MERGE_TAG, SEQUENCE_TAG, compose, scalar
 from fg_config.parsing.places import span_of, yaml_error
 from fg_config.parsing.run_on_tags import run_on_tag, run_on_tag_error
+from fg_config.parsing.syntax_errors import statement_without_blank
 from fg_config.shown import shown_scalar, shown_type, shown_value
 from fg_config.walking import MOST_NESTED, height
 
@@ -52,6 +53,8 @@ def parse_graph(text: str, *, directory: Path | None = None) -> Graph:
         root = None if node is None else parser.value(node)
     except RecursionError as error:
         raise YamlError("YAML: lists and mappings nest too deeply") from error
+    if isinstance(root, str) and (error := statement_without_blank(text)):
+        raise error
     if node is not None and type(root) is dict:
         _check_root_keys(parser, node, root)
         root = _without_hidden(parser, root)

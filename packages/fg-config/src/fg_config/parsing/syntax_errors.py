@@ -16,11 +16,14 @@ from fg_config.errors import YamlError, source_line
 from fg_config.hints import nearest
 from fg_config.parsing.places import line_around, span_at
 from fg_config.parsing.run_on_tags import RUN_ON_TAG, run_on_tag_error
+from fg_config.rendering.blanks import blank_help, without_blank
 from fg_config.rendering.joints import joint_before
 from fg_config.rendering.sourcemap import RenderedText
 from fg_config.rendering.strings import closing_quote, lines_in_strings, open_string
 
 _ANCHOR: Final = re.compile(r"(?:^|[\s\[{,])&([^\s\[\]{},]+)")
+_BLANK_IN_TAG: Final = re.compile(r"(?:^|[\s:&-])(!\w+:) +(\S+)")
+_COLON: Final = re.compile(r":\s")
 _LINE: Final = re.compile(r".*\n")
 _NAME: Final = re.compile(r"[&*]([^\s\[\]{},]+)")
 _CLOSING: Final = {"flow sequence": ("[", "]", "list"), "flow mapping": ("{", "}", "mapping")}
@@ -33,7 +36,8 @@ def syntax_error(error: yaml.MarkedYAMLError, text: str) -> YamlError:
         return YamlError(f"YAML syntax: {error.problem or error.context}")
     if tag := RUN_ON_TAG.search(text, (error.context_mark or mark).index, mark.index + 1):
         return run_on_tag_error(tag, text)
-    if cause := _string_cut_off(mark, text) or _glued(error, mark, text):
+    begin = _begun(error, mark, text)
+    if cause := _string_cut_off(mark, text) or _glued(error, mark, text) or statement_without_blank(text, begin, mark):
         return cause
     for message, place, help in _diagnoses(error, mark, text):
         return YamlError(
@@ -69,7 +73,7 @@ def _diagnoses(error: yaml.MarkedYAMLError, mark: Any, text: str) -> Iterator[tu
     if "cannot start any token" in problem:
         yield f"{text[mark.index : mark.index + 1]!r} cannot begin a value", mark, "put the value in quotes"
     if "mapping values are not allowed" in problem:
-        yield "a second `: ` in one line", mark, "quote text that holds a colon and a blank"
+        yield _second_value(mark, text)
     yield from _unclosed(context, begin, mark, text)
     if "block mapping" in context or "block collection" in context or "block sequence" in context:
         what = "list" if "sequence" in context or "collection" in context else "mapping"
@@ -77,6 +81,50 @@ def _diagnoses(error: yaml.MarkedYAMLError, mark: Any, text: str) -> Iterator[tu
         yield f"this line does not continue the {what} it stands in", mark, help
     if "expected a single document" in context:
         yield "a second document begins here", mark, "a config is one document: remove the line `---`"
+
+
+def _second_value(mark: Any, text: str) -> tuple[str, Any, str]:
+    """A colon behind what is a value already: of the same line, or of the line above that this one goes on with."""
+    start = text.rfind("\n", 0, mark.index) + 1
+    if _COLON.search(text, start, mark.index):
+        return "a second `: ` in one line", mark, "quote text that holds a colon and a blank"
+    indent = _indent(text[start : mark.index])
+    above = [found for found in _LINE.finditer(text, 0, start) if found[0].strip() and _indent(found[0]) < indent]
+    if not above:
+        return "a second `: ` in one line", mark, "quote text that holds a colon and a blank"
+    if tag := _BLANK_IN_TAG.search(text, above[-1].start(), above[-1].end()):
+        message = f"a blank stands behind the colon of {tag[1]}"
+        return message, _mark_at(tag.start(1), text), f"write `{tag[1]}{tag[2]}`"
+    message = "this line is indented deeper than the one above, which has a value already"
+    return message, mark, f"indent it like `{above[-1][0].strip()}`, or take the value away there"
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _mark_at(index: int, text: str) -> yaml.Mark:
+    return yaml.Mark("", index, text.count("\n", 0, index), index - text.rfind("\n", 0, index) - 1, None, 0)
+
+
+def _begun(error: yaml.MarkedYAMLError, mark: Any, text: str) -> int:
+    """Where the line begins in which the trouble did: that of the context, else the one above `mark`."""
+    if error.context_mark is not None:
+        return text.rfind("\n", 0, error.context_mark.index) + 1
+    above = text[: text.rfind("\n", 0, mark.index) + 1].rstrip()
+    return above.rfind("\n") + 1
+
+
+def statement_without_blank(text: str, begin: int = 0, mark: Any = None) -> YamlError | None:
+    """The error of a line from `begin` to `mark` (default: the first line) that was meant to be a statement."""
+    end = text.find("\n", mark.index) if mark else text.find("\n", begin)
+    for line in _LINE.finditer(f"{text}\n", begin, len(text) + 1 if end < 0 else end + 1):
+        if statement := without_blank(line[0]):
+            at = line.start() + _indent(line[0])
+            message = f"this line is text, not the statement `{statement}`"
+            place = span_at(_mark_at(at, text), text)
+            return YamlError(message, code="FG0108", span=place, snippet=line[0], help=blank_help(statement))
+    return None
 
 
 def _string_cut_off(mark: Any, text: str) -> YamlError | None:

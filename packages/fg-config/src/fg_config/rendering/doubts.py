@@ -8,6 +8,7 @@ from pathlib import Path
 from fg_config.errors import ConfigError, TemplateWarning
 from fg_config.hints import nearest
 from fg_config.nodes import Span
+from fg_config.rendering.blanks import blank_help, without_blank
 from fg_config.rendering.compiling import CompiledTemplate
 from fg_config.rendering.overriding import (
     Inclusion,
@@ -49,7 +50,9 @@ def _swallowed_blocks(render: Render, template: CompiledTemplate) -> Iterator[Co
 def _stray_text(render: Render, template: CompiledTemplate) -> Iterator[ConfigError]:
     for line in template.facts.stray_text:
         message = "text outside of blocks is never rendered, because this template extends another"
-        yield _warning(render, template, line, message, "FG0206", "move it into a block")
+        statement = without_blank(template.source.lines[line - 1])
+        help = blank_help(statement) if statement else "move it into a block"
+        yield _warning(render, template, line, message, "FG0206", help)
 
 
 def _vain_blocks(render: Render, template: CompiledTemplate) -> Iterator[ConfigError]:
@@ -79,9 +82,8 @@ def _replaced(line: Sequence[CompiledTemplate], name: str) -> tuple[str, str]:
     found = replaced_around(line, name)
     if found is None:
         return f"block {name!r} is never rendered: no template renders the block around it", "take it out"
-    around, source = found.around, found.template.source
-    place = f"{source.file}:{around.line + source.first_line - 1}"
-    message = f"block {name!r} is never rendered: {place} replaces [{around.name}], the block around it"
+    around = found.around
+    message = f"block {name!r} is never rendered: {found.place} replaces [{around.name}], the block around it"
     return message, f"write `== super()` in that [{around.name}] to keep what stands in it, or [{name}] inside of it"
 
 

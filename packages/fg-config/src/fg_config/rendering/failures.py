@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import jinja2
 from jinja2.utils import Namespace, missing
@@ -15,9 +15,11 @@ from fg_config.hints import did_you_mean, nearest
 from fg_config.nodes import Span
 from fg_config.rendering.chains import sites_of, template_frames, youngest
 from fg_config.rendering.circles import circle_error
+from fg_config.rendering.compiling import CompiledTemplate
 from fg_config.rendering.language import UndefinedNameError
 from fg_config.rendering.limits import LimitError
 from fg_config.rendering.marks import read_marks
+from fg_config.rendering.overriding import replaced_sets
 from fg_config.rendering.render import Render
 
 _REQUIRED: Final = re.compile(r"Required block '(\w+)' not found")
@@ -39,7 +41,9 @@ def located(render: Render) -> Iterator[None]:
         raise _beyond_limits(render, error) from error
     except jinja2.TemplateNotFound as error:
         names = [str(name) for name in getattr(error, "templates", None) or [error.name]]
-        hints = filter(None, (render.missing(name) for name in names))
+        frames = template_frames(render, error.__traceback__)
+        asker = frames[-1].template.source.name if frames else None
+        hints = filter(None, (render.missing(name, asker) for name in names))
         message = f"template {' or '.join(map(repr, names))} not found"
         raise _at_line(render, error, message, "FG0204", help="; ".join(hints) or None) from error
     except jinja2.TemplateRuntimeError as error:
@@ -111,18 +115,41 @@ def _early_assignment(render: Render, plain: TemplateError) -> TemplateError:
 
 
 def _values_help(render: Render, error: BaseException) -> str | None:
-    """The variables of the line that failed, with their values."""
+    """The variables of the line that failed, with their values and where these were set."""
     frames = template_frames(render, error.__traceback__)
     if not frames:
         return None
     template, line, _, variables = frames[-1]
-    read = {name for name, at in template.facts.names_read if at == line - template.source.first_line + 1}
-    known = [name for name in sorted(read) if name in variables and not callable(variables[name])]
-    return (
-        f"here {', '.join(f'{name} = {variables[name]!r:.60}' for name in known)}"
-        if known
-        else "correct the expression"
-    )
+    inside = line - template.source.first_line + 1
+    read = {name for name, at in template.facts.names_read if at == inside}
+    values = {name: value for name in sorted(read) if not callable(value := _value_of(name, variables))}
+    known = [
+        f"{name} = {value!r:.60}{_set_at(render, name, template, inside)}"
+        for name, value in values.items()
+        if value is not missing and not isinstance(value, jinja2.Undefined)
+    ]
+    return f"here {', '.join(known)}" if known else "correct the expression"
+
+
+def _value_of(name: str, variables: Mapping[str, Any]) -> Any:
+    """The value of a name such as `ns.lr`; `missing` when it has none."""
+    root, *rest = name.split(".")
+    value = variables.get(root, missing)
+    for attribute in rest:
+        inner = object.__getattribute__(value, "_Namespace__attrs") if isinstance(value, Namespace) else {}
+        value = inner.get(attribute, missing)
+    return value
+
+
+def _set_at(render: Render, name: str, reader: CompiledTemplate, line: int) -> str:
+    """Where an attribute of a namespace got its value: children set it behind what their parents do."""
+    lost = [(template.number, fact) for template, fact, _ in replaced_sets(render, name)]
+    for template in render.loaded.values():
+        for fact in reversed(template.facts.sets):
+            earlier = template is not reader or fact.line < line
+            if "." in name and fact.target == name and earlier and (template.number, fact) not in lost:
+                return f" (set in {template.source.file}:{fact.line + template.source.first_line - 1})"
+    return ""
 
 
 def _undefined(render: Render, error: UndefinedNameError) -> TemplateError:
@@ -139,12 +166,21 @@ def _undefined(render: Render, error: UndefinedNameError) -> TemplateError:
         message = f"'{holder}.{error.name}' is not defined"
         attributes = object.__getattribute__(error.owner, "_Namespace__attrs")
         known = {f"{holder}.{name}": None for name in attributes}
-        hint = nearest(f"{holder}.{error.name}", known)
-        return _copy(plain, message, hint)
+        dotted = f"{holder}.{error.name}"
+        return _copy(plain, message, _lost_set(render, dotted) or nearest(dotted, known))
     else:
         return plain
     given = "give it a value (a dynamic argument, or `-- set`), or use `| default(...)`"
     return _copy(plain, message, did_you_mean(error.name, known) or given)
+
+
+def _lost_set(render: Render, name: str) -> str | None:
+    """Who replaced the block that would have set `name`."""
+    for template, fact, by in replaced_sets(render, name):
+        place = f"{template.source.file}:{fact.line + template.source.first_line - 1}"
+        block = by.around.name
+        return f"{by.place} replaces [{block}], in which {place} sets it: write `== super()` first in that [{block}]"
+    return None
 
 
 def _copy(error: TemplateError, message: str, help: str | None) -> TemplateError:

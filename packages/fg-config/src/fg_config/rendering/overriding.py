@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from fg_config.rendering.chains import request_step
 from fg_config.rendering.compiling import CompiledTemplate
-from fg_config.rendering.facts import BlockFact
+from fg_config.rendering.facts import BlockFact, SetFact
 from fg_config.rendering.render import Render
 
 
@@ -28,6 +28,11 @@ class Replaced(NamedTuple):
 
     template: CompiledTemplate
     around: BlockFact
+
+    @property
+    def place(self) -> str:
+        """`file:line` of the block that replaces."""
+        return f"{self.template.source.file}:{self.around.line + self.template.source.first_line - 1}"
 
 
 def lineage(render: Render, template: CompiledTemplate) -> list[CompiledTemplate]:
@@ -65,14 +70,30 @@ def _inner(line: Sequence[CompiledTemplate], name: str) -> Iterator[str]:
 
 def replaced_around(line: Sequence[CompiledTemplate], name: str) -> Replaced | None:
     """Who replaced the block that `name` stands in, in one of the older templates of `line`."""
-    for index, holder in enumerate(line):
-        block = holder.facts.block(name)
-        while block is not None and block.outer is not None:
-            for template in line[:index]:
-                around = template.facts.block(block.outer)
-                if around is not None and not around.calls_super:
-                    return Replaced(template, around)
-            block = holder.facts.block(block.outer)
+    blocks = ((index, holder.facts.block(name)) for index, holder in enumerate(line))
+    found = (_replacement(line, index, block.outer) for index, block in blocks if block is not None)
+    return next((each for each in found if each is not None), None)
+
+
+def replaced_sets(render: Render, target: str) -> Iterator[tuple[CompiledTemplate, SetFact, Replaced]]:
+    """Each `-- set target = …` that did not happen because a younger template replaced the block that it stands in."""
+    for youngest in render.loaded.values():
+        line = lineage(render, youngest)
+        for index, template in enumerate(line):
+            for fact in template.facts.sets:
+                block = template.facts.block_at(fact.line) if fact.target == target else None
+                if block is not None and (found := _replacement(line, index, block.name)) is not None:
+                    yield template, fact, found
+
+
+def _replacement(line: Sequence[CompiledTemplate], index: int, name: str | None) -> Replaced | None:
+    """Who replaced the block `name` of a template in `line`, or a block around it, without repeating what it says."""
+    while name is not None and (block := line[index].facts.block(name)) is not None:
+        for template in line[:index]:
+            younger = template.facts.block(name)
+            if younger is not None and not younger.calls_super:
+                return Replaced(template, younger)
+        name = block.outer
     return None
 
 

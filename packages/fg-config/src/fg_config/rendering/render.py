@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jinja2
 
 from fg_config.errors import ConfigError, TemplateError
-from fg_config.hints import nearest
+from fg_config.hints import nearest_path
 from fg_config.nodes import Span
 from fg_config.rendering.chains import chain_to, first_requests
 from fg_config.rendering.compiling import CompiledTemplate, compile_template
@@ -147,9 +147,10 @@ class Render:
             found.append(TemplateUse(name=name, file=self.loaded[number].source.file, includer=includer))
         return list(dict.fromkeys(found))
 
-    def missing(self, name: str) -> str | None:
-        """What a template name that does not exist may have meant."""
-        return nearest(name, [*self.labels, *self.in_memory, *self.all_names()], "templates")
+    def missing(self, name: str, asker: str | None = None) -> str | None:
+        """What a template name that does not exist may have meant, whatever the directory; never the one who asks."""
+        known = dict.fromkeys([*self.labels, *self.in_memory, *self.all_names()])
+        return nearest_path(name, [each for each in known if each != asker])
 
 
 class _Loader(jinja2.BaseLoader):

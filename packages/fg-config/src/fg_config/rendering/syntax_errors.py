@@ -11,22 +11,13 @@ import jinja2
 from fg_config.errors import TemplateError
 from fg_config.hints import nearest
 from fg_config.nodes import Span
+from fg_config.rendering.blanks import PAIRS, STATEMENTS
 from fg_config.rendering.preprocess import preprocess
 from fg_config.rendering.source import TemplateSource
 from fg_config.rendering.strings import Hit, lines_in_strings
 
-_PAIRS: Final = ("if", "for", "block", "macro", "call", "filter", "set", "raw", "with")
-_STATEMENTS: Final = (
-    *_PAIRS,
-    *(f"end{word}" for word in _PAIRS),
-    "else",
-    "elif",
-    "extends",
-    "include",
-    "import",
-    "from",
-)
 _STATEMENT: Final = re.compile(r"\{%[-+]?\s*(\w+)([^%]*)")
+_ASSIGNMENT: Final = re.compile(r"\{%[-+]?\s*([\w.]+\s*=(?!=).*?)\s*[-+]?%\}")
 _QUOTED: Final = re.compile(r"'([^']*)'")
 
 
@@ -63,10 +54,12 @@ def _diagnoses(
     """Message, line and help; the first that fits is the best."""
     named = _QUOTED.search(problem)
     name = named[1] if named else ""
-    if problem.startswith("Encountered unknown tag") and name in _STATEMENTS:
+    if problem.startswith("Encountered unknown tag") and name in STATEMENTS:
         yield f"{name!r} closes or continues nothing that is open here", line, _innermost_help(lines[: line - 1])
+    if problem.startswith("Encountered unknown tag") and (assignment := _ASSIGNMENT.search(lines[line - 1])):
+        yield f"{assignment[1]!r} is no statement", line, f"write `-- set {assignment[1]}`"
     if problem.startswith("Encountered unknown tag"):
-        help = nearest(name, _STATEMENTS) or f"statements are: {', '.join(_STATEMENTS)}"
+        help = nearest(name, STATEMENTS) or f"statements are: {', '.join(STATEMENTS)}"
         yield f"unknown statement {name!r}", line, help
     if problem.startswith("No filter named"):
         yield problem, line, nearest(name, filters, "filters") or "see the list of filters in the language reference"
@@ -97,7 +90,7 @@ def _open_statements(lines: list[str]) -> list[tuple[str, int]]:
     """The statements that nothing has closed, outermost first, with their lines."""
     opened: list[tuple[str, int]] = []
     for word, number, rest in _statements(lines):
-        if word in _PAIRS and not (word == "set" and "=" in rest):
+        if word in PAIRS and not (word == "set" and "=" in rest):
             opened.append((word, number))
         elif word.startswith("end") and opened and opened[-1][0] == word.removeprefix("end"):
             opened.pop()
