@@ -389,6 +389,13 @@ CASES = [
         signatures=True,
     ),
     Case(
+        code="FG0515",
+        bad=config("main: !partial:subprocess:run []\nfile: !call:/elsewhere/code.py:f []\n"),
+        at=[(CONFIG, 2), (CONFIG, 3)],
+        good=config("main: !partial:no_such_library:run []\nsum: !call:math:sqrt [ 4 ]\n"),
+        says="subprocess is denied",
+    ),
+    Case(
         code="FG0516",
         bad=calling("train [ 1 ]", "raise RuntimeError('no')\n"),
         at=[(CONFIG, 2)],

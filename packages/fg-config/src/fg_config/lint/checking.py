@@ -123,8 +123,12 @@ def _findings(directory: Path, names: Sequence[str] | None, options: CheckOption
         yield from rule(contexts, library)
     for rule in OF_PROJECT:
         yield from rule(projects[0])
-    if options.signatures:
-        yield from _of_signatures(contexts, options)
+    try:
+        policy = options.policy or project_policy(projects[0].meta.project_dir, projects[0].meta.workspace_root)
+    except ConfigError as error:
+        yield from_error(error)
+    else:
+        yield from _under_policy(contexts, policy, options)
 
 
 def _is_whole(directory: Path, names: Sequence[str] | None) -> bool:
@@ -164,11 +168,14 @@ def _of_sources(contexts: list[ConfigContext], library: Library) -> Iterator[Fin
         yield from (_named(finding, context) for finding in rules_text.doubtful_markers(context, text, file, used))
 
 
-def _of_signatures(contexts: list[ConfigContext], options: CheckOptions) -> Iterator[Finding]:
+def _under_policy(contexts: list[ConfigContext], policy: ImportPolicy, options: CheckOptions) -> Iterator[Finding]:
+    """What the import policy denies; with signatures, also what another process finds out by importing the rest."""
+    for context in contexts:
+        yield from (_named(finding, context) for finding in rules_specs.denied_specs(context, policy))
+    if not options.signatures:
+        return
     from fg_config.lint import rules_signature  # imported here: the schemas of annotations are for this only
 
-    meta = contexts[0].project.meta
-    policy = options.policy or project_policy(meta.project_dir, meta.workspace_root)
     answers = rules_signature.signatures_for(contexts, policy, options.timeout)
     for context in contexts:
         yield from (_named(finding, context) for finding in rules_signature.wrong_calls(context, answers))

@@ -176,7 +176,12 @@ CODES: Final[dict[str, Code]] = {
     "FG0512": Code("warning", "wrong type", "The value does not fit the annotation of the parameter."),
     "FG0513": Code("warning", "deprecated symbol", "The library that defines the symbol calls it deprecated."),
     "FG0514": Code("error", "symbol not found", "The import spec names no module, or nothing in it."),
-    "FG0515": Code("error", "import refused", "The import policy does not let a config call this."),
+    "FG0515": Code(
+        "error",
+        "import refused",
+        "The import policy does not let a config call this. Without `--signatures` it is a warning, "
+        "about what the policy denies by the name as it is written.",
+    ),
     "FG0516": Code(
         "warning", "symbol not examined", "Importing the module failed, crashed the process, or did not end in time."
     ),

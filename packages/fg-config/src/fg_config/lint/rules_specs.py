@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fg_config.building.helpers import HELPERS
+from fg_config.building.policy import ImportPolicy
+from fg_config.building.resolver import resolve_alias
 from fg_config.hints import nearest
 from fg_config.lint.context import ConfigContext
 from fg_config.lint.findings import Finding
 from fg_config.nodes import Call
+from fg_config.tagged import container_tag
 from fg_config.walking import walk
 
 
@@ -44,6 +47,18 @@ def malformed_specs(context: ConfigContext) -> Iterator[Finding]:
         if problem := problem_of(call.spec):
             severity = "note" if exported and problem.still_exports else None
             yield context.found(problem.code, problem.message, call.span, problem.help, severity=severity)
+
+
+def denied_specs(context: ConfigContext, policy: ImportPolicy) -> Iterator[Finding]:
+    """Specs that the import policy denies by their written name, as `imports` tells it of a target."""
+    for call, _ in _calls(context) if context.graph is not None else ():
+        if container_tag(call) or is_relative(call.spec) or problem_of(call.spec) is not None:
+            continue
+        verdict = policy.judge(resolve_alias(call.spec), context.project.project_dir)
+        if verdict.word == "denied":
+            message = f"the import policy does not let a config call {call.spec}: {verdict.reason}"
+            help = "`forgather imports` lists what is refused; name something else, or allow it in a policy"
+            yield context.found("FG0515", message, call.span, help, severity="warning")
 
 
 @lru_cache(maxsize=4096)
