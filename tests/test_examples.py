@@ -14,6 +14,8 @@ from fg_cli.main import main
 from fg_config import Project, generate_code, list_configs
 from fg_config.exporting.export_yaml import to_yaml
 from fg_config.parsing.parse import parse_graph
+from fg_config.provenance.lines import annotated
+from fg_config.provenance.sites import Sites
 from tools import markdown
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -46,6 +48,14 @@ def test_a_config_is_read_without_a_warning_and_says_what_it_is(place: str, conf
 def test_the_yaml_listing_of_a_config_is_the_same_graph(place: str, config: str) -> None:
     graph = project_of(place, config).graph
     assert parse_graph(to_yaml(graph.root)).to_json() == graph.to_json()
+
+
+@every_config
+def test_an_annotated_config_means_the_same(place: str, config: str) -> None:
+    project = project_of(place, config)
+    text = annotated(project.pp_config, Sites(project.render))
+    assert text.count("  # ") > 20
+    assert parse_graph(text, directory=EXAMPLES / place).to_json() == project.graph.to_json()
 
 
 @every_config

@@ -9,15 +9,13 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fg_config import ConfigEnvironment, Project, RenderedText, Span, commands, list_configs
+from fg_config import ConfigEnvironment, Project, RenderedText, Span, commands
 from fg_config.command_line import main
 from fg_config.parsing.parse import parse_graph
 from fg_config.provenance.lines import annotated, blamed, line_spans
 from fg_config.provenance.sites import Sites
 from fg_config.rendering.sourcemap import SourceMap
 
-EXAMPLES = Path(__file__).parents[3] / "examples"
-PROJECTS = sorted(path.parent for path in EXAMPLES.glob("*/*/meta.yaml"))
 BASE = """\
 -- macro rows(n)
 -- for i in range(n):
@@ -125,15 +123,6 @@ def test_text_without_a_map_stays_as_it_is():
     text = ConfigEnvironment().load_from_ppstring("a: 1\n").pp_config
     assert (annotated(text, Sites()), blamed(text, Sites())) == ("a: 1\n", "? │ a: 1\n  │")
     assert line_spans(text) == [None, None]
-
-
-@pytest.mark.parametrize("project", PROJECTS, ids=lambda path: path.name)
-def test_annotated_examples_mean_the_same(project):
-    for name in list_configs(project):
-        config = Project(name, project)
-        text = annotated(config.pp_config, Sites(config.render))
-        assert text.count("  # ") > 20
-        assert parse_graph(text, directory=project).to_json() == config.graph.to_json()
 
 
 _TEXT = st.text(st.sampled_from("ab #:'\"-\\\n{}[],|>&*!%é\u2028\x85"), max_size=20)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import io
-import multiprocessing
+import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -46,18 +45,22 @@ def test_history_keeps_the_newest_lines(tmp_path):
     assert history.file.read_text().splitlines() == lines == history.lines()
 
 
-def _write_lines(workspace: Path, name: str) -> None:
-    for number in range(200):
-        History(workspace).append(f"{name} {'x' * 50} {number}")
+WRITER = """
+import sys
+from pathlib import Path
+from fg_config.shell.history import History
+for number in range(200):
+    History(Path(sys.argv[1])).append(f"{sys.argv[2]} {'x' * 50} {number}")
+"""
 
 
 def test_shells_that_write_at_once_never_mix_their_lines(tmp_path):
-    start = multiprocessing.get_context("spawn")
-    writers = [start.Process(target=_write_lines, args=(tmp_path, name)) for name in "abc"]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join(60)
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, tmp_path, name]) for name in "abc"]
+    try:
+        assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    finally:
+        for writer in writers:
+            writer.kill()
     wanted = {f"{name} {'x' * 50} {number}" for name in "abc" for number in range(200)}
     lines = History(tmp_path).lines()
     assert len(lines) == 600 and set(lines) == wanted
