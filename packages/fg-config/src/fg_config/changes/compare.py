@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from fg_config.changes.align import Names, aligned
@@ -24,11 +24,15 @@ Kind = Literal["changed", "spec", "added", "removed", "moved"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A value in one of the graphs: where it hangs, and where it was written."""
+    """A value in one of the graphs: where it hangs, and where it was written.
+
+    `set_at` are the assignments that it was computed from, as far as they are others than in the other graph.
+    """
 
     steps: tuple[Any, ...]
     value: Value
     span: Span | None
+    set_at: tuple[Span, ...] = ()
 
     @property
     def path(self) -> str:
@@ -134,7 +138,7 @@ class _Comparison:
         if _is_object(old.value) and _is_object(new.value):
             self._objects.append(pair)
         if differs:
-            self._changes.append(Change(kind="spec", old=old, new=new))
+            self._changes.append(Change(kind="spec", old=_written(old), new=_written(new)))
         for before, after in self._partners(old, new):
             if before is not None and after is not None:
                 self._todo.append((before, after))
@@ -204,6 +208,13 @@ def _sort(place: Place) -> str:
     """What an item of a list is, leaving open what it says."""
     value = place.value
     return f"{value.kind}:{value.spec}" if isinstance(value, Call) else type(value).__name__
+
+
+def _written(place: Place) -> Place:
+    """The place with the line that a node is written on, which is not that of an alias."""
+    node = place.value.span if isinstance(place.value, Call) else place.span
+    same_line = node and place.span and (node.file, node.line) == (place.span.file, place.span.line)
+    return place if same_line or node is None else replace(place, span=node)
 
 
 def _span(value: Value, span: Span | None) -> Span | None:

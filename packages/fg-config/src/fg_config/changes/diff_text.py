@@ -41,6 +41,9 @@ class DiffText:
         spans = [place.span for place in (change.old, change.new) if place is not None and place.span is not None]
         if spans:
             yield f"    {' -> '.join(dict.fromkeys(map(self._place, spans)))}"
+        assigned = [", ".join(map(self._place, place.set_at)) for place in (change.old, change.new) if place]
+        if any(assigned):
+            yield f"    set at {' -> '.join(filter(None, assigned))}"
 
     def _place(self, span: Span) -> str:
         file = Path(span.file)
@@ -114,4 +117,5 @@ def _place(place: Place | None) -> dict[str, Any] | None:
         "value": Graph(place.value).to_json(),
         "file": None if span is None else span.file,
         "line": None if span is None else span.line,
+        "set_at": [{"file": each.file, "line": each.line} for each in place.set_at],
     }

@@ -18,10 +18,11 @@ from fg_config.projects.workspace import META, find_project_dir
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """One of two graphs, and how it was named."""
+    """One of two graphs, how it was named, and the config that it comes from when its templates are at hand."""
 
     name: str
     graph: Graph
+    project: Project | None = None
 
 
 class Sides:
@@ -38,22 +39,23 @@ class Sides:
 
     def of(self, project: Project, name: str) -> Side:
         """A config that is at hand already; it is rendered again, with the clock of the others."""
-        return Side(name=name, graph=self._graph(project))
+        same = self._at_one_time(project)
+        return Side(name=name, graph=same.graph, project=same)
 
     def open(self, word: str) -> Side:
         """The graph that `word` names. Raises `ProjectError` for words that name nothing."""
         path = Path(word).expanduser()
         if word in self._configs():
-            return Side(name=word, graph=self._graph(Project(word, find_project_dir(self._project_dir))))
+            return self.of(Project(word, find_project_dir(self._project_dir)), word)
         if path.is_file() and path.suffix == ".json":
             return Side(name=word, graph=load_graph(path))
         if (path / GRAPH).is_file():
             return Side(name=word, graph=load_graph(path / GRAPH))
         if (path / META).is_file():
-            return Side(name=word, graph=self._graph(Project("", path)))
+            return self.of(Project("", path), word)
         place, colon, config = word.rpartition(":")
         if colon and Path(place).expanduser().is_dir():
-            return Side(name=word, graph=self._graph(Project(config, find_project_dir(place))))
+            return self.of(Project(config, find_project_dir(place)), word)
         if colon and (commit := commit_of(self._project_dir, place)):
             return Side(name=word, graph=self._of_commit(commit, place, config or self._config))
         raise self._unknown(word, place if colon else None)
@@ -67,14 +69,14 @@ class Sides:
                 raise ProjectError(f"there is no project {inside} in the commit {revision}", code="FG0651")
             move = Relocation(before=str(temporary), after=str(root), file_name=lambda file: f"{revision}:{file}")
             try:
-                return move.graph(self._graph(Project(config, temporary / inside)))
+                return move.graph(self._at_one_time(Project(config, temporary / inside)).graph)
             except ConfigError as error:
                 raise move.error(error) from error
 
-    def _graph(self, project: Project) -> Graph:
+    def _at_one_time(self, project: Project) -> Project:
         same = project.load_config(project.config_name, **project.template_vars)
         same.environment.now = self._now
-        return same.with_overrides(project.overrides).graph
+        return same.with_overrides(project.overrides)
 
     def _configs(self) -> list[str]:
         try:

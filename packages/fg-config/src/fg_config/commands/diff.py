@@ -39,10 +39,11 @@ def run(args: argparse.Namespace) -> int:
     if args.code:
         text = _code_diff(old, new, args.target)
         return _done(text or "no difference", bool(text), args)
+    from fg_config.changes.assigned import with_assignments
     from fg_config.changes.compare import diff
     from fg_config.changes.diff_text import DiffText, as_data
 
-    difference = diff(old.graph, new.graph)
+    difference = with_assignments(diff(old.graph, new.graph), old, new)
     if args.json:
         return _done(as_json({"a": old.name, "b": new.name, **as_data(difference)}), bool(difference), args)
     header = f"--- {old.name}\n+++ {new.name}\n" if difference else ""

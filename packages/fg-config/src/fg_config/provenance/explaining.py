@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from fg_config.changes.run_record import RunRecord
@@ -43,6 +43,25 @@ def explain(source: Project | RunRecord | Graph, path: str = "") -> Explanation:
     return explainer.explain(path)
 
 
+def lines_that_set(project: Project) -> Callable[[Sequence[Any]], tuple[Span, ...]]:
+    """A function from the steps to a value to the assignments that its expression was computed from."""
+    explainer = _Explainer.of(project)
+
+    def lines(steps: Sequence[Any]) -> tuple[Span, ...]:
+        newest = explainer.graph.origins(steps)[:1]
+        feeds = (feed for layer in newest for feed in explainer.feeds(layer, steps[-1] if steps else ""))
+        return tuple(dict.fromkeys(_sites(feeds)))
+
+    return lines
+
+
+def _sites(feeds: Iterable[Feed]) -> Iterator[Span]:
+    for feed in feeds:
+        if feed.site is not None:
+            yield Span(file=feed.site.file, line=feed.site.line)
+        yield from _sites(feed.feeds)
+
+
 class _Explainer:
     def __init__(self, graph: Graph, sites: Sites, variables: Variables | None = None) -> None:
         self.graph = graph
@@ -76,11 +95,11 @@ class _Explainer:
     def _origin(self, layer: Layer, key: Any, older: tuple[Layer, ...]) -> Origin:
         site = self.sites.at(layer.span)
         merged_at = self.sites.at(layer.merged_at) if layer.merged_at else None
-        feeds = self._feeds(layer, key)
+        feeds = self.feeds(layer, key)
         kind = self._kind(layer, key, feeds, older)
         return Origin(kind=kind, site=site, value=shown_value(layer.value), merged_at=merged_at, feeds=feeds)
 
-    def _feeds(self, layer: Layer, key: Any) -> tuple[Feed, ...]:
+    def feeds(self, layer: Layer, key: Any) -> tuple[Feed, ...]:
         template = self._template(layer.span)
         if template is None or self.variables is None:
             return ()
@@ -128,7 +147,7 @@ class _Explainer:
         for name, item in self.graph.entries(value).items():
             layers = self.graph.origins([*steps, name])
             if layers:
-                kind = self._kind(layers[0], name, self._feeds(layers[0], name), layers[1:])
+                kind = self._kind(layers[0], name, self.feeds(layers[0], name), layers[1:])
                 yield Entry(name=str(name), value=shown_value(item), kind=kind, site=self.sites.at(layers[0].span))
             else:
                 yield Entry(name=str(name), value=shown_value(item))
