@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fg_config import ConfigEnvironment
+from fg_config import ConfigEnvironment, YamlError
 
 BASE = "[optimizer]\nlr: 1\n    [betas]\nbeta: 0.9\n\n[model]\n-- include 'inc.yaml'\n\n"
 INC = "[model_config]\nlayers: 2\n\n"
@@ -100,3 +100,11 @@ def test_a_block_inside_a_replaced_one_is_doubted_by_whoever_replaced_it(tmp_pat
     by = tmp_path / ("middle.yaml" if middle else "c.yaml")
     assert warning.message == f"block 'betas' is never rendered: {by}:2 replaces [optimizer], the block around it"
     assert "beta" not in loaded.graph.root
+
+
+def test_text_that_looks_like_a_statement_is_not_blamed_for_a_mistake_below_it():
+    text = "a:\n  command: |\n    --set lr = 4\n  b: 1\n  c: 2\n - d\n"
+    with pytest.raises(YamlError) as raised:
+        ConfigEnvironment([]).load_from_ppstring(text)
+    assert raised.value.code == "FG0300"
+    assert raised.value.span is not None and raised.value.span.line == 6

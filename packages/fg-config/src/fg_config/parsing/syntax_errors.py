@@ -108,8 +108,8 @@ def _mark_at(index: int, text: str) -> yaml.Mark:
 
 
 def _begun(error: yaml.MarkedYAMLError, mark: Any, text: str) -> int:
-    """Where the line begins in which the trouble did: that of the context, else the one above `mark`."""
-    if error.context_mark is not None:
+    """Where the line begins in which the trouble did: that of a key without colon, else the one above `mark`."""
+    if error.context_mark is not None and "simple key" in (error.context or ""):
         return text.rfind("\n", 0, error.context_mark.index) + 1
     above = text[: text.rfind("\n", 0, mark.index) + 1].rstrip()
     return above.rfind("\n") + 1
