@@ -5,13 +5,14 @@ A test compares it with the `VERBS` of every `commands` module.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Verb:
-    """A verb, the module whose `configure` and `run` serve it, and its line of help."""
+class Verb(NamedTuple):
+    """A verb, the module whose `configure` and `run` serve it, and its line of help.
+
+    No dataclass: their module takes a third of the time that `--help` may take.
+    """
 
     name: str
     module: str

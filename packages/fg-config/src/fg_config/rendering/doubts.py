@@ -14,8 +14,7 @@ from fg_config.rendering.overriding import (
     Inclusion,
     inclusion_of,
     inclusions,
-    lineage,
-    rendered_blocks,
+    lineages,
     replaced_around,
 )
 from fg_config.rendering.preprocess import swallowed_blocks
@@ -32,10 +31,11 @@ def doubtful_parts(render: Render) -> Iterator[ConfigError]:
     """
     for earlier, later in render.relabelled:
         yield _relabelled(render, earlier, later)
+    above = lineages(render)
     for template in list(render.loaded.values()):
         if template.facts.is_child:
             yield from _stray_text(render, template)
-            yield from _vain_blocks(render, template)
+            yield from _vain_blocks(render, *above[template.number])
         else:
             yield from _swallowed_blocks(render, template)
 
@@ -55,13 +55,12 @@ def _stray_text(render: Render, template: CompiledTemplate) -> Iterator[ConfigEr
         yield _warning(render, template, line, message, "FG0206", help)
 
 
-def _vain_blocks(render: Render, template: CompiledTemplate) -> Iterator[ConfigError]:
-    line = lineage(render, template)
-    rendered = rendered_blocks(line)
-    inherited = {name for parent in line[1:] for name in parent.facts.block_names}
-    for block in template.facts.outer_blocks:
-        if block.name in rendered or block.name in _swallowed_by(line):
-            continue
+def _vain_blocks(render: Render, line: Sequence[CompiledTemplate], rendered: set[str]) -> Iterator[ConfigError]:
+    template = line[0]
+    vain = [block for block in template.facts.outer_blocks if block.name not in rendered]
+    swallowed = _swallowed_by(line) if vain else set()
+    inherited = {name for parent in line[1:] for name in parent.facts.block_names} if vain else set()
+    for block in (each for each in vain if each.name not in swallowed):
         if block.name in inherited:
             message, help = _replaced(line, block.name)
         elif inclusion := inclusion_of(render, line, block.name):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from fg_config.rendering.chains import request_step
@@ -43,29 +43,49 @@ def lineage(render: Render, template: CompiledTemplate) -> list[CompiledTemplate
     return found
 
 
-def rendered_blocks(line: Sequence[CompiledTemplate]) -> set[str]:
-    """The blocks that are rendered when the first of `line` is, which extends the others."""
-    calls = (name for template in line for name, _ in template.facts.names_read if name.startswith("self."))
-    todo = [*(block.name for block in line[-1].facts.outer_blocks), *(name.split(".")[1] for name in calls)]
+def lineages(render: Render) -> dict[int, tuple[list[CompiledTemplate], set[str]]]:
+    """By the number of each template: its lineage, and the blocks that are rendered when it is."""
+    found: dict[int, tuple[list[CompiledTemplate], set[str]]] = {}
+    for template in render.loaded.values():
+        if template.number not in found:
+            line = lineage(render, template)
+            for index, rendered in enumerate(rendered_from_each(line)):
+                found.setdefault(line[index].number, (line[index:], rendered))
+    return found
+
+
+def rendered_from_each(line: Sequence[CompiledTemplate]) -> list[set[str]]:
+    """For each template of `line`, which extends the next: the blocks that are rendered when it is.
+
+    From the root on, `inside` holds what stands in the text of a block: in its youngest version, and in the older ones
+    that `super()` repeats. `ever` holds what stands in any version: `super.super()` also repeats what was replaced.
+    """
+    inside: dict[str, frozenset[str]] = {}
+    ever: dict[str, frozenset[str]] = {}
+    always = {block.name for block in line[-1].facts.outer_blocks}
+    result: list[set[str]] = []
+    for template in reversed(line):
+        leaps = any(read.startswith("super.") for read, _ in template.facts.names_read)
+        for block in template.facts.blocks:
+            own = frozenset(inner.name for inner in template.facts.blocks if inner.outer == block.name)
+            older = ever if leaps else inside if block.calls_super else {}
+            inside[block.name] = own | older.get(block.name, frozenset())
+            ever[block.name] = own | ever.get(block.name, frozenset())
+        always |= {read.split(".")[1] for read, _ in template.facts.names_read if read.startswith("self.")}
+        result.append(_closure(always, inside))
+    return result[::-1]
+
+
+def _closure(names: Iterable[str], inside: Mapping[str, Iterable[str]]) -> set[str]:
+    """`names` and everything inside of them."""
     found: set[str] = set()
+    todo = list(names)
     while todo:
         name = todo.pop()
         if name not in found:
             found.add(name)
-            todo += _inner(line, name)
+            todo += inside.get(name, ())
     return found
-
-
-def _inner(line: Sequence[CompiledTemplate], name: str) -> Iterator[str]:
-    """The blocks in the text of a block: that of its youngest version, and of the older ones that `super()` repeats."""
-    leaps = False  # `super.super()` also repeats what the parent replaced
-    for template in line:
-        block = template.facts.block(name)
-        if block is not None:
-            leaps = leaps or any(read.startswith("super.") for read, _ in template.facts.names_read)
-            yield from (inner.name for inner in template.facts.blocks if inner.outer == name)
-            if not (block.calls_super or leaps):
-                return
 
 
 def replaced_around(line: Sequence[CompiledTemplate], name: str) -> Replaced | None:
@@ -116,4 +136,4 @@ def inclusions(render: Render) -> Iterator[Inclusion]:
 
 
 def _overridable(render: Render, name: str) -> set[str]:
-    return rendered_blocks(lineage(render, render.loaded[render.by_name[name]]))
+    return rendered_from_each(lineage(render, render.loaded[render.by_name[name]]))[0]
