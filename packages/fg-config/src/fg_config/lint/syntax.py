@@ -12,6 +12,7 @@ from jinja2 import nodes
 from jinja2.defaults import DEFAULT_NAMESPACE
 from jinja2.sandbox import SandboxedEnvironment
 
+from fg_config.rendering.facts import dotted
 from fg_config.rendering.preprocess import preprocess
 from fg_config.rendering.source import TemplateSource
 
@@ -103,19 +104,6 @@ def _namespaces(tree: nodes.Template) -> Iterator[tuple[str, frozenset[str] | No
 
 
 # --- what is read -------------------------------------------------------------------------------------------------
-
-
-def dotted(node: nodes.Node) -> str | None:
-    """`ns.lr` for a chain of names, None for anything else."""
-    match node:
-        case nodes.Name():
-            return node.name
-        case nodes.NSRef():
-            return f"{node.name}.{node.attr}"
-        case nodes.Getattr():
-            holder = dotted(node.node)
-            return holder and f"{holder}.{node.attr}"
-    return None
 
 
 def _reads(node: nodes.Node, local: frozenset[str], *, guarded: bool) -> Iterator[Read]:

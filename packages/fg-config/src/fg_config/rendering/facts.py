@@ -209,7 +209,7 @@ def _sets(template: nodes.Template) -> Iterator[SetFact]:
         targets = node.target.items if isinstance(node.target, nodes.Tuple) else [node.target]
         for target in targets:
             yield SetFact(
-                line=node.lineno, target=_dotted(target) or "", names=_names_in(value), defaults=_defaults_in(value)
+                line=node.lineno, target=dotted(target) or "", names=_names_in(value), defaults=_defaults_in(value)
             )
 
 
@@ -224,7 +224,7 @@ def _names_in(node: nodes.Node) -> tuple[str, ...]:
 
 def _named(node: nodes.Node) -> Iterator[tuple[nodes.Node, str]]:
     """Every name that is read, as far as it is dotted: `ns.lr`, not also `ns`."""
-    name = _dotted(node)
+    name = dotted(node)
     if name is not None:
         if not isinstance(node, nodes.NSRef) and getattr(node, "ctx", "load") == "load":
             yield node, name
@@ -233,14 +233,15 @@ def _named(node: nodes.Node) -> Iterator[tuple[nodes.Node, str]]:
         yield from _named(child)
 
 
-def _dotted(node: nodes.Node) -> str | None:
+def dotted(node: nodes.Node) -> str | None:
+    """`ns.lr` for a chain of names, None for anything else."""
     match node:
         case nodes.Name():
             return node.name
         case nodes.NSRef():
             return f"{node.name}.{node.attr}"
         case nodes.Getattr():
-            holder = _dotted(node.node)
+            holder = dotted(node.node)
             return holder and f"{holder}.{node.attr}"
     return None
 
@@ -252,7 +253,7 @@ def _defaults_in(node: nodes.Node) -> tuple[DefaultFact, ...]:
 
 def _is_default(node: nodes.Filter) -> bool:
     falls_back = node.name in ("default", "d") or (node.name == "toyaml" and bool(node.args))
-    return falls_back and node.node is not None and _dotted(node.node) is not None
+    return falls_back and node.node is not None and dotted(node.node) is not None
 
 
 def _default(node: nodes.Filter) -> DefaultFact:
@@ -260,8 +261,8 @@ def _default(node: nodes.Filter) -> DefaultFact:
     try:
         value = _constant(node.args[0]) if node.args else ""
     except nodes.Impossible:
-        return DefaultFact(name=_dotted(node.node) or "", constant=False, value=None)
-    return DefaultFact(name=_dotted(node.node) or "", constant=True, value=value)
+        return DefaultFact(name=dotted(node.node) or "", constant=False, value=None)
+    return DefaultFact(name=dotted(node.node) or "", constant=True, value=value)
 
 
 def _constant(node: nodes.Expr) -> Any:
