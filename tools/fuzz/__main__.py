@@ -2,6 +2,9 @@
 
 It begins with the small corpus of this folder, replays all of it and then makes up more for N seconds. What breaks a
 law, crashes, hangs or exhausts memory is written to DIR and named; add it to tools/fuzz/corpus once it is mended.
+
+`hatch run fuzz --drawn N` tries N inputs that a seed draws instead. They are the same every time, which is what
+continuous integration wants: a change is not refused for what a lucky search found elsewhere.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from tools.fuzz.drawn import try_drawn
+
 CORPUS: Final = Path(__file__).parent / "corpus"
 _DICTIONARY: Final = Path(__file__).parent / "language.dict"
 _HANG_SECONDS: Final = 30  # instrumented, on a busy machine; without both, inputs of this size take milliseconds
@@ -27,7 +32,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="hatch run fuzz", description=__doc__)
     parser.add_argument("--seconds", type=int, default=60, help="how long to look (default: 60)")
     parser.add_argument("--corpus", type=Path, help="where to keep what was found (default: a temporary folder)")
+    parser.add_argument("--drawn", type=int, metavar="N", help="try N inputs that are the same every time, then stop")
     args = parser.parse_args()
+    if args.drawn is not None:
+        return try_drawn(args.drawn, corpus=CORPUS, dictionary=_DICTIONARY)
     if importlib.util.find_spec("atheris") is None:
         print("atheris is not installed: it exists for Linux on x86-64, for the versions of Python it knows")
         return 2

@@ -17,7 +17,7 @@ from fg_config.rendering.doubts import doubtful_parts
 from fg_config.rendering.failures import located
 from fg_config.rendering.names import template_globals
 from fg_config.rendering.render import Render, TemplateUse
-from fg_config.rendering.source import TemplateSource
+from fg_config.rendering.source import TemplateSource, universal_newlines
 from fg_config.rendering.sourcemap import RenderedText
 
 _said: set[str] = set()
@@ -69,7 +69,7 @@ class ConfigEnvironment:
 
     def add_template(self, name: str, text: str) -> None:
         """Add a template that exists in memory only; it hides files of that name."""
-        self._in_memory[name] = text
+        self._in_memory[name] = universal_newlines(text)
 
     def find_template(self, name: str) -> Path | None:
         """The file of a template. Names use `/`, are relative and never leave their directory."""
@@ -158,4 +158,4 @@ def _say(warnings: Iterable[ConfigError]) -> None:
 
 
 def _string_source(text: str) -> TemplateSource:
-    return TemplateSource(name="<string>", text=text, file="<string>")
+    return TemplateSource(name="<string>", text=universal_newlines(text), file="<string>")

@@ -51,6 +51,11 @@ def read_source(name: str, path: Path) -> list[TemplateSource]:
     return split_source(text, name=name, file=str(path))
 
 
+def universal_newlines(text: str) -> str:
+    """`text` with every line ended as reading a file ends it: Jinja2 counts a lone `\\r` as the end of a line too."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def split_source(text: str, *, name: str, file: str) -> list[TemplateSource]:
     """Split `text` at its markers. Both newlines around a marker are consumed, so markers cannot be adjacent."""
     parts: list[TemplateSource] = []
