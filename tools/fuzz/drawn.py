@@ -6,7 +6,6 @@ import faulthandler
 import logging
 import random
 import re
-import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -15,25 +14,50 @@ from tools.fuzz.laws import check_laws
 
 _SEED: Final = 1
 _HANG_SECONDS: Final = 30
-_ODD: Final = ("\r", "\r\n", "\t", "\0", "\u2028", "\ufeff", "é", " ", "\n", ":", "-", "{", "}", "[", "]", "'", '"', "#", "&", "*")
+_ODD: Final = (
+    "\r",
+    "\r\n",
+    "\t",
+    "\0",
+    "\u2028",
+    "\ufeff",
+    "é",
+    " ",
+    "\n",
+    ":",
+    "-",
+    "{",
+    "}",
+    "[",
+    "]",
+    "'",
+    '"',
+    "#",
+    "&",
+    "*",
+)
 
 
 def try_drawn(count: int, *, corpus: Path, dictionary: Path) -> int:
-    """Check the laws on the corpus and on `count` inputs drawn from it; the exit code is 1 if one broke a law."""
+    """Check the laws on the corpus and on `count` inputs drawn from it; returns the exit code, or raises what escaped."""
     logging.disable()  # warnings about the inputs are not the result
     seeds = [path.read_bytes().decode("utf-8", errors="replace") for path in sorted(corpus.iterdir())]
     for number, text in enumerate([*seeds, *_drawn(count, seeds, _words(dictionary))]):
-        faulthandler.dump_traceback_later(_HANG_SECONDS, exit=True)
-        try:
-            check_laws(text)
-        except Exception:
-            traceback.print_exc()
-            print(f"input {number} breaks a law: {text!r}")
-            return 1
-        finally:
-            faulthandler.cancel_dump_traceback_later()
+        _try(number, text)
     print(f"{count} drawn inputs and {len(seeds)} of the corpus: nothing found")
     return 0
+
+
+def _try(number: int, text: str) -> None:
+    lawful = False
+    faulthandler.dump_traceback_later(_HANG_SECONDS, exit=True)
+    try:
+        check_laws(text)
+        lawful = True
+    finally:  # whatever came out ends the run with its traceback
+        faulthandler.cancel_dump_traceback_later()
+        if not lawful:
+            print(f"input {number} breaks a law: {text!r}", flush=True)
 
 
 def _words(dictionary: Path) -> list[str]:

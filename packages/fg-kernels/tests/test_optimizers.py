@@ -352,10 +352,18 @@ def test_sharded_parameters(kind, mesh):
     kind(plain).step(), kind(sharded).step()
     for (_, s), (_, p) in zip(sharded, plain, strict=True):
         torch.testing.assert_close(s.detach().full_tensor(), p.detach())
-    half = [("w", torch.nn.Parameter(shard(torch.ones(4, 4, dtype=torch.bfloat16))))]
-    with pytest.raises(OperandError, match="'w' is a sharded bfloat16 tensor"):
-        kind(half)
-    kind(half, rounding="nearest")
+
+
+@pytest.mark.parametrize("kind", OURS)
+def test_sharded_bf16_parameters_get_the_bits_of_whole_ones(kind, mesh):
+    plain = matrices_of(kind, parameters(torch.bfloat16))
+    sharded = [(name, torch.nn.Parameter(distribute_tensor(p.detach().clone(), mesh, [Shard(0)]))) for name, p in plain]
+    give_gradients(plain, 0)
+    for (_, s), (_, p) in zip(sharded, plain, strict=True):
+        s.grad = distribute_tensor(p.grad, mesh, [Shard(0)])
+    kind(plain).step(), kind(sharded).step()
+    for (_, s), (_, p) in zip(sharded, plain, strict=True):
+        assert torch.equal(s.detach().full_tensor(), p.detach())
 
 
 def test_a_rate_that_yaml_reads_as_text_is_named():

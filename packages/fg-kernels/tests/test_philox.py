@@ -5,6 +5,7 @@ import torch
 
 from fg_kernels.errors import OperandError
 from fg_kernels.philox import name_hash, noise16, philox4x32
+from fg_kernels.window import Window
 
 PI_COUNTER = (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344)
 PI_KEY = (0xA4093822, 0x299F31D0)
@@ -39,7 +40,7 @@ def test_tensors_agree_with_python_integers():
 
 def test_noise_follows_the_documented_layout():
     seed, name, step, offset = 0x0123_4567_89AB_CDEF, "layers.3.mlp.weight", 41, 1003
-    noise = noise16(50, seed=seed, name=name, step=step, offset=offset, device="cpu")
+    noise = noise16(50, seed=seed, name=name, step=step, window=Window(offset), device="cpu")
     hashed = name_hash(name)
     for i, value in enumerate(noise.tolist(), start=offset):
         counter = (i // 8, step, hashed & 0xFFFFFFFF, hashed >> 32)
@@ -49,7 +50,7 @@ def test_noise_follows_the_documented_layout():
 
 def test_noise_is_fixed_for_all_time():
     """Rounds, words and halves included: another value here is another run for everyone who resumes one."""
-    noise = noise16(10, seed=7, name="embed.weight", step=3, offset=5, device="cpu")
+    noise = noise16(10, seed=7, name="embed.weight", step=3, window=Window(5), device="cpu")
     assert noise.tolist() == [59285, 37804, 2079, 44898, 12604, 32788, 21954, 50668, 50741, 21070]
 
 
@@ -82,4 +83,4 @@ def test_every_part_of_the_question_changes_the_noise(change):
 @pytest.mark.parametrize("offset", [-1, 8 << 32])
 def test_indices_the_counter_cannot_tell_apart_are_refused(offset):
     with pytest.raises(OperandError, match="lie outside"):
-        noise16(1, seed=0, name="w", step=1, offset=offset, device="cpu")
+        noise16(1, seed=0, name="w", step=1, window=Window(offset), device="cpu")

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from fg_kernels.errors import OperandError
 from fg_kernels.functional import sr_add_, sr_copy_
+from fg_kernels.window import Window
 
 KEY = {"seed": 3, "name": "w", "step": 5}
 
@@ -60,13 +61,13 @@ def test_any_split_of_a_parameter_gives_the_same_bits(count, data):
     values = torch.randn(count, generator=torch.Generator().manual_seed(count))
     cuts = sorted(data.draw(st.lists(st.integers(0, count), max_size=6)))
     edges = [0, *cuts, count]
-    pieces = [rounded(values[a:b], offset=a) for a, b in pairwise(edges)]
+    pieces = [rounded(values[a:b], window=Window(a)) for a, b in pairwise(edges)]
     assert torch.equal(bits(torch.cat(pieces)), bits(rounded(values)))
 
 
 def test_parameters_larger_than_one_pass_agree_with_their_parts():
     values = torch.randn(200_000)
-    assert torch.equal(rounded(values)[131_000:], rounded(values[131_000:], offset=131_000))
+    assert torch.equal(rounded(values)[131_000:], rounded(values[131_000:], window=Window(131_000)))
 
 
 def test_memory_layout_does_not_change_the_bits():

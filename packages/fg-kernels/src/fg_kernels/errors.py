@@ -4,6 +4,7 @@ KernelError                  base; a ValueError, because the value that was pass
 ├── UnknownOptionError       a name that is not among the valid ones (mode, backend, rounding, …)
 ├── HyperparameterError      a number outside its range
 ├── OperandError             tensors whose shapes or dtypes do not fit together
+├── BackendError             a backend that was asked for cannot carry out the operation here
 ├── ParameterGroupError      parameters that no optimizer, or more than one, would own
 └── StateMismatchError       saved state that belongs to other parameters
 """
@@ -37,6 +38,10 @@ class HyperparameterError(KernelError):
 
 class OperandError(KernelError):
     """Tensors do not fit together, or have a dtype that the operation does not support."""
+
+
+class BackendError(KernelError):
+    """A backend was asked for by name, or fallbacks are refused, and it cannot carry out the operation."""
 
 
 class ParameterGroupError(KernelError):

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from fg_kernels.errors import OperandError
+from fg_kernels.window import Window
 
 ELEMENTS_PER_BLOCK = 8
 ROUNDS = 7
@@ -29,6 +30,8 @@ _MASK = 0xFFFF_FFFF
 _MULTIPLIERS = (0xD251_1F53, 0xCD9E_8D57)
 _KEY_INCREMENTS = (0x9E37_79B9, 0xBB67_AE85)
 _MAX_ELEMENTS = ELEMENTS_PER_BLOCK << 32
+
+_WHOLE = Window()
 
 Word: TypeAlias = Tensor | int
 Words: TypeAlias = tuple[Word, Word, Word, Word]
@@ -62,15 +65,23 @@ def name_hash(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
 
 
-def noise16(count: int, *, seed: int, name: str, step: int, offset: int = 0, device: torch.device | str) -> Tensor:
-    """Return 16 uniform random bits for each of `count` consecutive elements of a parameter.
+def key_words(seed: int, name: str) -> tuple[int, int, int]:
+    """Return (name low, name high, seed) as signed integers of 32, 32 and 64 bits, as kernels take them."""
+    hashed = name_hash(name)
+    return _signed(hashed, 32), _signed(hashed >> 32, 32), _signed(seed, 64)
+
+
+def noise16(
+    count: int, *, seed: int, name: str, step: int | Tensor, window: Window = _WHOLE, device: torch.device | str
+) -> Tensor:
+    """Return 16 uniform random bits for each of `count` elements of a parameter.
 
     Args:
         count: number of elements.
         seed: of the run, reduced modulo 2**64.
         name: whole-model name of the parameter.
-        step: update number, reduced modulo 2**32.
-        offset: index of the first element within the whole, flattened parameter.
+        step: update number, reduced modulo 2**32; or a 0-d integer tensor on `device`.
+        window: where the elements lie within the whole, flattened parameter.
         device: where the result lives; its values do not depend on it.
 
     Returns:
@@ -79,14 +90,35 @@ def noise16(count: int, *, seed: int, name: str, step: int, offset: int = 0, dev
     Raises:
         OperandError: an element index is negative or beyond 2**35, the last the counter can tell apart.
     """
-    if offset < 0 or offset + count > _MAX_ELEMENTS:
-        raise OperandError(f"elements {offset}..{offset + count} of {name!r} lie outside 0..{_MAX_ELEMENTS}")
-    first, skipped = divmod(offset, ELEMENTS_PER_BLOCK)
-    last = -(-(offset + count) // ELEMENTS_PER_BLOCK)
+    _check_indices(count, window, name)
+    if not window.contiguous:
+        inside = torch.arange(count, dtype=torch.int64, device=device)
+        index = window.offset + inside // window.width * window.stride + inside % window.width
+        bits = _block_bits(index // ELEMENTS_PER_BLOCK, seed=seed, name=name, step=step)
+        return bits.gather(1, (index % ELEMENTS_PER_BLOCK)[:, None]).squeeze(1)
+    first, skipped = divmod(window.offset, ELEMENTS_PER_BLOCK)
+    last = -(-(window.offset + count) // ELEMENTS_PER_BLOCK)
     blocks = torch.arange(first, last, dtype=torch.int64, device=device)
+    return _block_bits(blocks, seed=seed, name=name, step=step).view(-1)[skipped : skipped + count]
+
+
+def _block_bits(blocks: Tensor, *, seed: int, name: str, step: int | Tensor) -> Tensor:
+    """Return int32 (blocks, 8), 16 bits for each element of the blocks."""
     hashed = name_hash(name)
     counter = (blocks, step & _MASK, hashed & _MASK, hashed >> 32)
     words = philox4x32(counter, (seed & _MASK, seed >> 32 & _MASK))
     packed = torch.stack([torch.as_tensor(word) for word in words], dim=-1)
-    halves = torch.stack((packed & 0xFFFF, packed >> 16), dim=-1).to(torch.int32)
-    return halves.view(-1)[skipped : skipped + count]
+    return torch.stack((packed & 0xFFFF, packed >> 16), dim=-1).to(torch.int32).flatten(-2)
+
+
+def _check_indices(count: int, window: Window, name: str) -> None:
+    last = window.offset + count
+    if not window.contiguous:
+        last = window.offset + (count - 1) // window.width * window.stride + window.width
+    if window.offset < 0 or last > _MAX_ELEMENTS:
+        raise OperandError(f"elements {window.offset}..{last} of {name!r} lie outside 0..{_MAX_ELEMENTS}")
+
+
+def _signed(value: int, bits: int) -> int:
+    low = value & (1 << bits) - 1
+    return low - (low >> bits - 1 << bits)

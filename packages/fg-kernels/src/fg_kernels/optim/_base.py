@@ -1,58 +1,137 @@
-"""What all our optimizers share: one update path per parameter, one rounding, state that survives a round trip."""
+"""What all our optimizers share: one update for each parameter, one rounding, state that survives a round trip."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
-from typing import Any, TypeAlias, overload
+from typing import Any, ClassVar, Literal, TypeAlias, overload
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
+from fg_kernels.dispatch import choose
 from fg_kernels.errors import (
     HyperparameterError,
     OperandError,
     ParameterGroupError,
     StateMismatchError,
+    UnknownOptionError,
     check_option,
     check_range,
 )
 from fg_kernels.functional import sr_copy_
+from fg_kernels.window import Window, window_of
 
 ROUNDINGS = ("stochastic", "nearest")
 _FULL_PRECISION = (torch.float32, torch.float64)
 
 Group: TypeAlias = dict[str, Any]
 State: TypeAlias = dict[str, Any]
+Fused: TypeAlias = bool | Literal["auto"]
+Scalar: TypeAlias = float | Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """What an optimizer knows of a parameter from the start: its group, its name, where its shard lies."""
+
+    group: int
+    name: str
+    window: Window
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Update:
+    """One update of one parameter: everything that a rule reads and writes.
+
+    Attributes:
+        parameter: a DTensor if it is sharded.
+        gradient: same shape; may be the parameter's own `grad`, so it is read only.
+        state: of this parameter.
+        group: hyper-parameters.
+        name: key of the rounding noise.
+        window: where the local elements lie within the whole parameter.
+    """
+
+    parameter: Tensor
+    gradient: Tensor
+    state: State
+    group: Group
+    name: str
+    window: Window
+
+    @property
+    def step(self) -> int | Tensor:
+        """The number of this update, from 1; a 0-d int64 tensor if the optimizer is capturable."""
+        return self.state["step"]
+
+    def round_into(self, target: Tensor, value: Tensor, part: str = "") -> None:
+        """Copy `value` into a tensor of fewer bits, rounding as the group says.
+
+        `part` tells the noise of this parameter's state tensors from that of its weights.
+        """
+        if target.dtype != torch.bfloat16 or self.group["rounding"] != "stochastic":
+            target.copy_(value)
+            return
+        name = f"{self.name}#{part}" if part else self.name
+        key = {"seed": self.group["seed"], "name": name, "step": self.step, "window": self.window}
+        sr_copy_(local(target), local(value), **key)
 
 
 class Optimizer(torch.optim.Optimizer):
     """Base of optimizers that compute in fp32 and round once when they write bf16.
 
-    A subclass implements `update_parameter` for one parameter; `step` is nothing but a loop over it, so `step_param`
-    (called from a hook during the backward pass) gives the same bits. The noise of stochastic rounding is keyed by
-    seed, parameter name, update number and element index; parameters passed without names are called
-    `param.<position>`, which is reproducible only as long as their order is.
+    A subclass implements `update_parameter` in plain torch, the definition of correct; one that has Triton kernels
+    names them in `kernel` and implements `update_fused` for any number of parameters at once. `step` hands over all
+    parameters, `step_param` (called from a hook during the backward pass) one: the bits are the same. The noise of
+    stochastic rounding is keyed by seed, parameter name, update number and element index; parameters passed without
+    names are called `param.<position>`, which is reproducible only as long as their order is.
 
-    `rounding` and `seed` are saved in `state_dict()` with each group, like any other hyper-parameter.
+    `rounding` and `seed` are saved in `state_dict()` with each group, like any other hyper-parameter. `fused` and
+    `capturable` say how, not what, is computed: they belong to the run and are not saved.
+
+    Args:
+        params: parameters, (name, parameter) pairs or groups of either.
+        defaults: hyper-parameters of a group.
+        rounding: "stochastic" or "nearest", for bf16 parameters.
+        seed: of the rounding noise.
+        fused: "auto" uses Triton kernels where they fit, True insists on them, False never does.
+        capturable: count updates on the device, so that a CUDA graph can be captured; `lr` may be a tensor there.
     """
 
-    def __init__(self, params: ParamsT, defaults: Group, *, rounding: str, seed: int) -> None:
+    kernel: ClassVar[str | None] = None
+
+    def __init__(
+        self,
+        params: ParamsT,
+        defaults: Group,
+        *,
+        rounding: str,
+        seed: int,
+        fused: Fused = "auto",
+        capturable: bool = False,
+    ) -> None:
         if isinstance(defaults["lr"], str):
             raise HyperparameterError(
                 f"lr is the text {defaults['lr']!r}, not a number; in YAML write 1.0e-3, not 1e-3"
             )
-        check_range("lr", float(defaults["lr"]), 0.0)
-        self._slots: dict[Tensor, tuple[int, str]] = {}
+        if not isinstance(defaults["lr"], Tensor):
+            check_range("lr", float(defaults["lr"]), 0.0)
+        if fused not in (True, False, "auto"):
+            raise UnknownOptionError("fused", fused, ("auto", "True", "False"))
+        self.fused: Fused = fused
+        self.capturable = capturable
+        self._slots: dict[Tensor, Slot] = {}
         super().__init__(params, defaults | {"rounding": rounding, "seed": seed})
 
     def add_param_group(self, param_group: Group) -> None:
         """Add parameters, see `torch.optim.Optimizer.add_param_group`.
 
         Raises:
-            OperandError: fp16 or sharded parameters with stochastic rounding, or a dtype that cannot be trained.
+            OperandError: fp16 parameters with stochastic rounding, or a dtype or shard that cannot be trained.
             ParameterGroupError: two parameters of one name.
         """
         super().add_param_group(param_group)
@@ -60,13 +139,13 @@ class Optimizer(torch.optim.Optimizer):
         check_option("rounding", group["rounding"], ROUNDINGS)
         first = len(self._slots)
         names = group.get("param_names") or [f"param.{first + i}" for i in range(len(group["params"]))]
-        taken = {name for _, name in self._slots.values()}
+        taken = {slot.name for slot in self._slots.values()}
         for parameter, name in zip(group["params"], names, strict=True):
             if name in taken:
                 raise ParameterGroupError(f"two parameters are named {name!r}; their rounding noise would be the same")
             _check_dtype(name, parameter, group["rounding"])
             taken.add(name)
-            self._slots[parameter] = (len(self.param_groups) - 1, name)
+            self._slots[parameter] = Slot(len(self.param_groups) - 1, name, window_of(parameter, name))
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -81,10 +160,8 @@ class Optimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self.step_param(parameter)
+        parameters = chain.from_iterable(group["params"] for group in self.param_groups)
+        self._update([parameter for parameter in parameters if parameter.grad is not None])
         return loss
 
     @torch.no_grad()
@@ -97,29 +174,85 @@ class Optimizer(torch.optim.Optimizer):
         """
         if parameter not in self._slots:
             raise ParameterGroupError(f"a parameter of shape {tuple(parameter.shape)} is not in this optimizer")
-        index, name = self._slots[parameter]
+        self._update([parameter])
+
+    def _update(self, parameters: Sequence[Tensor]) -> None:
+        """Check everything, then count, then write: on an error nothing has changed."""
+        updates = [self._prepared(parameter) for parameter in parameters]
+        fused = [update for update in updates if self._takes(update)]
+        for update in updates:
+            self._count(update)
+        if fused:
+            self.update_fused(fused)
+        done = {id(update) for update in fused}
+        for update in updates:
+            if id(update) not in done:
+                self._update_plainly(update)
+
+    def _prepared(self, parameter: Tensor) -> Update:
+        slot = self._slots[parameter]
         gradient = parameter.grad
         if gradient is None or gradient.is_sparse:
-            raise OperandError(f"{name!r} has {'no' if gradient is None else 'a sparse'} gradient")
-        state = self.state[parameter]
-        state["step"] = state.get("step", 0) + 1
-        group = self.param_groups[index]
-        value = parameter.detach() if parameter.dtype in _FULL_PRECISION else parameter.float()
-        self.update_parameter(value, gradient.to(value.dtype), state, group, name)
+            raise OperandError(f"{slot.name!r} has {'no' if gradient is None else 'a sparse'} gradient")
+        return Update(
+            parameter=parameter.detach(),
+            gradient=gradient,
+            state=self.state[parameter],
+            group=self.param_groups[slot.group],
+            name=slot.name,
+            window=slot.window,
+        )
+
+    def _takes(self, update: Update) -> bool:
+        """Whether kernels carry out this update.
+
+        Raises:
+            BackendError: kernels were insisted on and cannot.
+        """
+        if self.fused is False or self.kernel is None or not self.fits_kernel(update):
+            return False
+        return choose(self.kernel, update.parameter, backend="triton" if self.fused is True else "auto") != "reference"
+
+    def fits_kernel(self, update: Update) -> bool:
+        """Whether `update_fused` can carry out an update whose device and dtype suit it."""
+        return not hasattr(update.parameter, "placements") and update.gradient.is_contiguous()
+
+    def _count(self, update: Update) -> None:
+        if not self.capturable:
+            update.state["step"] = update.state.get("step", 0) + 1
+        elif "step" not in update.state:
+            update.state["step"] = torch.ones((), dtype=torch.int64, device=update.parameter.device)
+        else:
+            update.state["step"].add_(1)
+
+    def _update_plainly(self, update: Update) -> None:
+        parameter = update.parameter
+        value = parameter if parameter.dtype in _FULL_PRECISION else parameter.float()
+        self.update_parameter(value, update.gradient.to(value.dtype), update)
         if value.dtype != parameter.dtype:
-            write_rounded(parameter, value, group, name=name, step=state["step"])
+            update.round_into(parameter, value)
 
     @abstractmethod
-    def update_parameter(self, value: Tensor, gradient: Tensor, state: State, group: Group, name: str) -> None:
-        """Change `value` in place.
+    def update_parameter(self, value: Tensor, gradient: Tensor, update: Update) -> None:
+        """Change `value` in place, in plain torch.
 
         Args:
             value: the parameter, fp32 (or fp64 if the parameter is).
-            gradient: same shape and dtype; may be the parameter's own `grad`, so it is read only.
-            state: of this parameter; `state["step"]` counts from 1.
-            group: hyper-parameters.
-            name: key of the rounding noise.
+            gradient: same shape and dtype; read only.
+            update: state, hyper-parameters and the number of the update.
         """
+
+    def update_fused(self, updates: Sequence[Update]) -> None:
+        """Carry out updates by Triton kernels, all at once.
+
+        Args:
+            updates: those that `fits_kernel` accepted.
+        """
+        raise NotImplementedError(f"{type(self).__name__} names a kernel and does not use it")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the hooks, so that an optimizer can be copied; torch keeps only groups and state."""
+        return {name: value for name, value in self.__dict__.items() if "_hooks" not in name}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what `state_dict` returned, bit for bit.
@@ -136,7 +269,16 @@ class Optimizer(torch.optim.Optimizer):
         parameters = chain.from_iterable(group["params"] for group in self.param_groups)
         for key, parameter in zip(saved_ids, parameters, strict=True):
             if key in state_dict["state"]:
-                self.state[parameter] = _copied(state_dict["state"][key], parameter.device)
+                self.state[parameter] = self._restored(state_dict["state"][key], parameter.device)
+
+    def _restored(self, saved: Mapping[str, Any], device: torch.device) -> State:
+        state = {
+            key: value.detach().to(device, copy=True) if isinstance(value, Tensor) else value
+            for key, value in saved.items()
+        }
+        if "step" in state:
+            state["step"] = _as_counter(state["step"], device, capturable=self.capturable)
+        return state
 
     def _check_names(self, saved_groups: list[Group]) -> None:
         for index, (saved, group) in enumerate(zip(saved_groups, self.param_groups, strict=False)):
@@ -146,19 +288,17 @@ class Optimizer(torch.optim.Optimizer):
                 raise StateMismatchError(f"saved optimizer state belongs to other parameters: group {index}, {where}")
 
 
-def moving_average(state: State, key: str, value: Tensor, weight: float) -> Tensor:
+def moving_average(state: State, key: str, value: Tensor, weight: Scalar) -> Tensor:
     """Move `state[key]`, zero at first, towards `value` by `weight`, and return it."""
     if key not in state:
         state[key] = torch.zeros_like(value)
     return state[key].lerp_(value, weight)
 
 
-def write_rounded(target: Tensor, value: Tensor, group: Group, *, name: str, step: int) -> None:
-    """Copy `value` into a tensor of fewer bits, rounding as the group says."""
-    if target.dtype == torch.bfloat16 and group["rounding"] == "stochastic":
-        sr_copy_(target, value, seed=group["seed"], name=name, step=step)
-    else:
-        target.copy_(value)
+def local(tensor: Tensor) -> Tensor:
+    """The part of a DTensor that this rank holds; any other tensor itself."""
+    to_local = getattr(tensor, "to_local", None)
+    return tensor if to_local is None else to_local()
 
 
 def _check_dtype(name: str, parameter: Tensor, rounding: str) -> None:
@@ -166,9 +306,13 @@ def _check_dtype(name: str, parameter: Tensor, rounding: str) -> None:
         raise OperandError(f"{name!r} has dtype {parameter.dtype}, which cannot be trained")
     if parameter.dtype == torch.float16 and rounding == "stochastic":
         raise OperandError(f"{name!r} is float16: stochastic rounding is for bfloat16; set rounding='nearest'")
-    # DTensor, told by its attribute: importing torch.distributed.tensor for a type test would be slow.
-    if parameter.dtype == torch.bfloat16 and rounding == "stochastic" and hasattr(parameter, "placements"):
-        raise OperandError(f"{name!r} is a sharded bfloat16 tensor, whose noise is undefined; set rounding='nearest'")
+
+
+def _as_counter(step: int | Tensor, device: torch.device, *, capturable: bool) -> int | Tensor:
+    """A saved update number in the form that this optimizer counts in."""
+    if capturable:
+        return torch.as_tensor(step, dtype=torch.int64).to(device)
+    return int(step)
 
 
 def _differences(saved: list[str], ours: list[str]) -> Iterator[str]:
@@ -176,10 +320,3 @@ def _differences(saved: list[str], ours: list[str]) -> Iterator[str]:
         if theirs != mine:
             yield f"position {position}: saved {theirs!r}, here {mine!r}"
     yield f"{len(saved)} saved parameters, {len(ours)} here"
-
-
-def _copied(state: Mapping[str, Any], device: torch.device) -> State:
-    return {
-        key: value.detach().to(device, copy=True) if isinstance(value, Tensor) else value
-        for key, value in state.items()
-    }

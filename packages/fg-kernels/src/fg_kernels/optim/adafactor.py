@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from fg_kernels.errors import HyperparameterError, check_range
-from fg_kernels.optim._base import Group, Optimizer, State, moving_average
+from fg_kernels.optim._base import Group, Optimizer, State, Update, moving_average
 
 
 class Adafactor(Optimizer):
@@ -71,19 +71,20 @@ class Adafactor(Optimizer):
         }
         super().__init__(params, defaults, rounding=rounding, seed=seed)
 
-    def update_parameter(self, value: Tensor, gradient: Tensor, state: State, group: Group, name: str) -> None:
+    def update_parameter(self, value: Tensor, gradient: Tensor, update: Update) -> None:
         """Decay and update `value`, see `Optimizer.update_parameter`."""
+        state, group = update.state, update.group
         beta2 = min(1 - state["step"] ** group["decay_rate"], group["betas"][1])
         squared = gradient.square().add_(group["eps"][0])
         if value.ndim >= 2:
-            update = _factored_scale(squared, state, 1 - beta2).mul_(gradient)
+            change = _factored_scale(squared, state, 1 - beta2).mul_(gradient)
         else:
-            update = _full_scale(squared, state, 1 - beta2).mul_(gradient)
+            change = _full_scale(squared, state, 1 - beta2).mul_(gradient)
         step_size = _step_size(value, state["step"], group)
-        update.mul_(step_size / (_rms(update) / group["clip_threshold"]).clamp_(min=1.0))
+        change.mul_(step_size / (_rms(change) / group["clip_threshold"]).clamp_(min=1.0))
         if group["first_moment"]:
-            update = moving_average(state, "exp_avg", update, 1 - group["betas"][0])
-        value.mul_(1 - step_size * group["weight_decay"]).sub_(update)
+            change = moving_average(state, "exp_avg", change, 1 - group["betas"][0])
+        value.mul_(1 - step_size * group["weight_decay"]).sub_(change)
 
 
 def _factored_scale(squared: Tensor, state: State, weight: float) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from fg_kernels.errors import OperandError, check_range
-from fg_kernels.optim._base import Group, Optimizer, State, write_rounded
+from fg_kernels.optim._base import Optimizer, State, Update
 
 _STATE_DTYPES = (torch.float32, torch.bfloat16)
 
@@ -57,21 +57,21 @@ class AdamW(Optimizer):
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, defaults, rounding=rounding, seed=seed)
 
-    def update_parameter(self, value: Tensor, gradient: Tensor, state: State, group: Group, name: str) -> None:
+    def update_parameter(self, value: Tensor, gradient: Tensor, update: Update) -> None:
         """Decay and update `value`, see `Optimizer.update_parameter`."""
+        group, step, lr = update.group, update.step, float(update.group["lr"])
         beta1, beta2 = group["betas"]
-        step, lr = state["step"], float(group["lr"])
-        first, second = self._moments(value, state, group)
+        first, second = self._moments(value, update.state)
         first.lerp_(gradient, 1 - beta1)
         second.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
         denominator = (second.sqrt() / math.sqrt(1 - beta2**step)).add_(group["eps"])
         value.mul_(1 - lr * group["weight_decay"])
         value.addcdiv_(first, denominator, value=-lr / (1 - beta1**step))
         for key, moment in (("exp_avg", first), ("exp_avg_sq", second)):
-            if moment is not state[key]:
-                write_rounded(state[key], moment, group, name=f"{name}#{key}", step=step)
+            if moment is not update.state[key]:
+                update.round_into(update.state[key], moment, key)
 
-    def _moments(self, value: Tensor, state: State, group: Group) -> tuple[Tensor, Tensor]:
+    def _moments(self, value: Tensor, state: State) -> tuple[Tensor, Tensor]:
         """Return both moments in the dtype of `value`: the state itself where it has that dtype."""
         if "exp_avg" not in state:
             dtype = value.dtype if value.dtype == torch.float64 else self.state_dtype

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from fg_kernels.errors import OperandError, UnknownOptionError, check_range
-from fg_kernels.optim._base import Group, Optimizer, State, moving_average
+from fg_kernels.optim._base import Group, Optimizer, Update, moving_average
 
 _LR_ADJUSTMENTS = ("original", "match_rms_adamw")
 _PRODUCT_DTYPES = (torch.bfloat16, torch.float32)
@@ -87,15 +87,16 @@ class Muon(Optimizer):
         super().add_param_group(param_group)
         for parameter in self.param_groups[-1]["params"]:
             if parameter.ndim != 2:
-                name, shape = self._slots[parameter][1], tuple(parameter.shape)
+                name, shape = self._slots[parameter].name, tuple(parameter.shape)
                 raise OperandError(f"Muon takes matrices; {name!r} has shape {shape}: give it to another optimizer")
 
-    def update_parameter(self, value: Tensor, gradient: Tensor, state: State, group: Group, name: str) -> None:
+    def update_parameter(self, value: Tensor, gradient: Tensor, update: Update) -> None:
         """Decay and update `value`, see `Optimizer.update_parameter`."""
+        group = update.group
         lr, momentum = float(group["lr"]), group["momentum"]
-        average = moving_average(state, "momentum_buffer", gradient, 1 - momentum)
+        average = moving_average(update.state, "momentum_buffer", gradient, 1 - momentum)
         direction = gradient.lerp(average, momentum) if group["nesterov"] else average
-        update = orthogonalize(
+        direction = orthogonalize(
             direction,
             coefficients=group["ns_coefficients"],
             steps=group["ns_steps"],
@@ -103,7 +104,7 @@ class Muon(Optimizer):
             dtype=self.ns_dtype,
         )
         value.mul_(1 - lr * group["weight_decay"])
-        value.add_(update, alpha=-lr * _lr_ratio(group["adjust_lr_fn"], value.shape))
+        value.add_(direction, alpha=-lr * _lr_ratio(group["adjust_lr_fn"], value.shape))
 
 
 def orthogonalize(

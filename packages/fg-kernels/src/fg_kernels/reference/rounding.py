@@ -13,9 +13,12 @@ from torch import Tensor
 
 from fg_kernels.errors import OperandError
 from fg_kernels.philox import ELEMENTS_PER_BLOCK, noise16
+from fg_kernels.window import Window
 
-_LOW_HALF_CLEARED = -0x1_0000
+WHOLE = Window()
+
 _EXPONENT = 0x7F80_0000
+_NAN = 0x7FC0
 
 # Elements per pass: bounds the temporaries (about 40 bytes each) and keeps them in the cache of a CPU.
 _CPU_CHUNK = 1 << 16
@@ -23,20 +26,20 @@ _DEVICE_CHUNK = 1 << 24
 assert _CPU_CHUNK % ELEMENTS_PER_BLOCK == 0 and _DEVICE_CHUNK % ELEMENTS_PER_BLOCK == 0
 
 
-def sr_copy_(dst: Tensor, src: Tensor, *, seed: int, name: str, step: int, offset: int = 0) -> Tensor:
+def sr_copy_(dst: Tensor, src: Tensor, *, seed: int, name: str, step: int | Tensor, window: Window = WHOLE) -> Tensor:
     """Round `src` stochastically into `dst`, in place.
 
     The noise of an element depends only on (seed, name, step, index within the parameter): any split of a parameter
-    into pieces, each with its `offset`, writes the same bits. Values that bf16 represents are unchanged, NaN and
-    infinities are kept, and a finite value never becomes infinite (it stops at the largest bf16).
+    into pieces, each with its `window`, writes the same bits. Values that bf16 represents are unchanged, infinities are
+    kept, NaN becomes the canonical 0x7FC0, and a finite value never becomes infinite (it stops at the largest bf16).
 
     Args:
         dst: bf16 tensor of any shape.
         src: fp32 tensor of the same shape.
         seed: of the run.
         name: whole-model name of the parameter.
-        step: update number.
-        offset: index of the first element of `dst` within the whole, flattened parameter.
+        step: update number; or a 0-d integer tensor on the same device, so that a captured graph can advance it.
+        window: where the elements of `dst` lie within the whole, flattened parameter.
 
     Returns:
         `dst`.
@@ -44,14 +47,17 @@ def sr_copy_(dst: Tensor, src: Tensor, *, seed: int, name: str, step: int, offse
     Raises:
         OperandError: wrong dtype or shape.
     """
-    _check_operands(dst, src)
+    check_rounding(dst, src)
     in_place = dst.is_contiguous()
     target = (dst.detach() if in_place else torch.empty(dst.shape, dtype=dst.dtype, device=dst.device)).view(-1)
     values = src.detach().reshape(-1)
+    if not window.contiguous:  # gathered from whole blocks of noise: shards of columns are small
+        noise = noise16(values.numel(), seed=seed, name=name, step=step, window=window, device=values.device)
+        target.copy_(_round_with(values, noise))
     chunk = _CPU_CHUNK if dst.device.type == "cpu" else _DEVICE_CHUNK
-    for start in range(0, values.numel(), chunk):
-        piece = values[start : start + chunk]
-        noise = noise16(piece.numel(), seed=seed, name=name, step=step, offset=offset + start, device=piece.device)
+    for start in range(0, values.numel() if window.contiguous else 0, chunk):
+        piece, part = values[start : start + chunk], Window(window.offset + start)
+        noise = noise16(piece.numel(), seed=seed, name=name, step=step, window=part, device=piece.device)
         target[start : start + chunk] = _round_with(piece, noise)
     if not in_place:
         dst.detach().copy_(target.view(dst.shape))
@@ -59,7 +65,14 @@ def sr_copy_(dst: Tensor, src: Tensor, *, seed: int, name: str, step: int, offse
 
 
 def sr_add_(
-    dst: Tensor, src: Tensor, *, alpha: float = 1.0, seed: int, name: str, step: int, offset: int = 0
+    dst: Tensor,
+    src: Tensor,
+    *,
+    alpha: float = 1.0,
+    seed: int,
+    name: str,
+    step: int | Tensor,
+    window: Window = WHOLE,
 ) -> Tensor:
     """Add `alpha * src` to the bf16 tensor `dst` in fp32 and round once, stochastically; see `sr_copy_`.
 
@@ -69,8 +82,8 @@ def sr_add_(
         alpha: factor of `src`.
         seed: of the run.
         name: whole-model name of the parameter.
-        step: update number.
-        offset: index of the first element of `dst` within the whole, flattened parameter.
+        step: update number; or a 0-d integer tensor on the same device, so that a captured graph can advance it.
+        window: where the elements of `dst` lie within the whole, flattened parameter.
 
     Returns:
         `dst`.
@@ -79,10 +92,11 @@ def sr_add_(
         OperandError: wrong dtype or shape.
     """
     total = dst.detach().float().add_(src.detach().float(), alpha=alpha)
-    return sr_copy_(dst, total, seed=seed, name=name, step=step, offset=offset)
+    return sr_copy_(dst, total, seed=seed, name=name, step=step, window=window)
 
 
-def _check_operands(dst: Tensor, src: Tensor) -> None:
+def check_rounding(dst: Tensor, src: Tensor) -> None:
+    """Raise `OperandError` unless fp32 `src` can be rounded into bf16 `dst`."""
     if dst.dtype != torch.bfloat16 or src.dtype != torch.float32:
         raise OperandError(f"stochastic rounding goes from float32 to bfloat16, not from {src.dtype} to {dst.dtype}")
     if dst.shape != src.shape:
@@ -92,7 +106,6 @@ def _check_operands(dst: Tensor, src: Tensor) -> None:
 def _round_with(values: Tensor, noise: Tensor) -> Tensor:
     """Round fp32 `values` to bf16 with 16 random bits per element, both (count,)."""
     bits = values.view(torch.int32)
-    cut = bits & _LOW_HALF_CLEARED
-    rounded = (bits + noise) & _LOW_HALF_CLEARED
-    rounded = torch.where((rounded & _EXPONENT) == _EXPONENT, cut, rounded)
-    return torch.where(values.isnan(), values, rounded.view(torch.float32)).to(torch.bfloat16)
+    rounded = bits + noise
+    rounded = torch.where((rounded & _EXPONENT) == _EXPONENT, bits, rounded)
+    return torch.where(values.isnan(), _NAN, rounded >> 16).to(torch.int16).view(torch.bfloat16)

@@ -1,0 +1,20 @@
+"""Everything that torch does not promise to keep, in one place; a test calls each of them on the installed version."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from torch import Tensor
+
+
+def local_shape_and_offset(tensor: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return shape and first index of a DTensor's local part within the whole tensor.
+
+    torch's own strided shards (FSDP2 over tensor parallel along one dimension) give the offset of their first element;
+    `placements` are those of torch 2.11 to 2.13.
+    """
+    from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+
+    sharded = cast(Any, tensor)
+    shape, offset = compute_local_shape_and_global_offset(sharded.shape, sharded.device_mesh, sharded.placements)
+    return tuple(shape), tuple(offset)

@@ -1,0 +1,173 @@
+"""Which code carries out an operation, and why: the one place that decides between Triton kernels and plain torch.
+
+    which("sr_copy_", tensor)                       Choice(backend='reference', reason='the tensors are on cpu …')
+    with use("reference"): …                        everything inside runs the definition of correct
+    with use("auto", strict=True): …                what would fall back to plain torch raises instead
+    FG_KERNELS_BACKEND=reference python …           the same for a whole process
+
+A choice changes who computes, never what: dtypes, algorithm and rounding noise are those of `fg_kernels.reference`.
+Libraries of others (`backend="liger"`) are used only when they are asked for by name.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from fg_kernels.errors import BackendError, check_option
+
+logger = logging.getLogger(__name__)
+
+BACKENDS = ("auto", "triton", "interpret", "reference")
+ENVIRONMENT_VARIABLE = "FG_KERNELS_BACKEND"
+
+_WIDE = frozenset({torch.float32})
+_NARROW = frozenset({torch.bfloat16, torch.float16})
+
+# The operations that have Triton kernels, and the dtypes these take as their first tensor.
+_KERNELS: dict[str, frozenset[torch.dtype]] = {
+    "sr_copy_": frozenset({torch.bfloat16}),
+    "sr_add_": frozenset({torch.bfloat16}),
+}
+
+# The operations that other libraries offer too, and the module that each backend needs.
+_PEERS: dict[str, dict[str, str]] = {}
+
+# The oldest generation with bf16 arithmetic (Ampere); what is compiled and tested begins there.
+_OLDEST_CAPABILITY = (8, 0)
+
+
+class Choice(NamedTuple):
+    """Who carries out an operation, and why."""
+
+    backend: str
+    reason: str
+
+
+class _Wish(NamedTuple):
+    backend: str
+    strict: bool
+
+
+_wish: ContextVar[_Wish | None] = ContextVar("fg_kernels_backend", default=None)
+
+
+@contextmanager
+def use(backend: str, *, strict: bool = False) -> Iterator[None]:
+    """Ask for a backend for all operations inside that do not name one themselves.
+
+    Args:
+        backend: one of `BACKENDS`. "interpret" runs Triton kernels on CPU tensors by Triton's interpreter; it needs
+            `TRITON_INTERPRET=1` in the environment before a kernel is first used.
+        strict: raise `BackendError` instead of falling back to plain torch.
+
+    Raises:
+        UnknownOptionError: a backend that does not exist.
+    """
+    check_option("backend", backend, BACKENDS)
+    token = _wish.set(_Wish(backend, strict))
+    try:
+        yield
+    finally:
+        _wish.reset(token)
+
+
+def which(op: str, *tensors: Tensor, backend: str = "auto", strict: bool = False) -> Choice:
+    """Tell who would carry out `op` on `tensors`, and why.
+
+    Args:
+        op: name of a function of `fg_kernels.functional`, or of an optimizer in lower case.
+        tensors: what it would be given; the first one's dtype and device decide.
+        backend: as asked for by the caller; "auto" follows `use`, then the environment.
+        strict: raise instead of falling back to plain torch.
+
+    Raises:
+        UnknownOptionError: a backend that does not exist.
+        BackendError: the backend was asked for by name, or fallbacks are refused, and it cannot do this.
+    """
+    wish = _wished(backend)
+    peers = _PEERS.get(op, {})
+    check_option("backend", wish.backend, (*BACKENDS, *peers))
+    if wish.backend in peers:
+        return _peer(op, wish.backend, peers[wish.backend])
+    if wish.backend == "reference":
+        return Choice("reference", "asked for")
+    obstacle = _obstacle(op, tensors, interpret=wish.backend == "interpret")
+    if obstacle is None:
+        return Choice("interpret" if wish.backend == "interpret" else "triton", "the tensors fit the kernel")
+    if wish.backend != "auto" or wish.strict or strict:
+        raise BackendError(f"{op}: {wish.backend!r} cannot be used: {obstacle}")
+    return Choice("reference", obstacle)
+
+
+def choose(op: str, *tensors: Tensor, backend: str = "auto") -> str:
+    """The backend of `which`; a fallback on a CUDA device is logged once for each operation and reason."""
+    choice = which(op, *tensors, backend=backend)
+    if choice.backend == "reference" and tensors and tensors[0].is_cuda:
+        _log_once(op, choice.reason)
+    return choice.backend
+
+
+def _wished(backend: str) -> _Wish:
+    wish = _wish.get()
+    if backend != "auto":
+        return _Wish(backend, wish is not None and wish.strict)
+    return wish or _Wish(os.environ.get(ENVIRONMENT_VARIABLE, "auto"), False)
+
+
+def _peer(op: str, backend: str, module: str) -> Choice:
+    if importlib.util.find_spec(module) is None:
+        raise BackendError(f"{op}: backend {backend!r} needs the module {module!r}, which is not installed")
+    return Choice(backend, "asked for")
+
+
+def _obstacle(op: str, tensors: tuple[Tensor, ...], *, interpret: bool) -> str | None:
+    """What keeps the Triton kernel from being used, None if nothing does."""
+    dtypes = _KERNELS.get(op)
+    if dtypes is None:
+        return "there is no Triton kernel for it"
+    first = tensors[0] if tensors else None
+    if first is not None and first.dtype not in dtypes:
+        return f"the kernel takes {', '.join(sorted(map(str, dtypes)))}, not {first.dtype}"
+    if not _has_triton():
+        return "triton is not installed"
+    if interpret:
+        return None if _interpreter() else "TRITON_INTERPRET=1 is not set in the environment"
+    return None if first is None else _device_obstacle(first)
+
+
+def _device_obstacle(tensor: Tensor) -> str | None:
+    if not tensor.is_cuda:
+        return f"the tensors are on {tensor.device.type}, not on a CUDA device"
+    capability = _capability(tensor.device.index or 0)
+    if capability < _OLDEST_CAPABILITY:
+        return f"compute capability {capability[0]}.{capability[1]} is below 8.0"
+    return None
+
+
+@lru_cache(maxsize=1)
+def _has_triton() -> bool:
+    return importlib.util.find_spec("triton") is not None
+
+
+def _interpreter() -> bool:
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+@lru_cache(maxsize=64)
+def _capability(device: int) -> tuple[int, int]:
+    return torch.cuda.get_device_capability(device)
+
+
+@lru_cache(maxsize=256)
+def _log_once(op: str, reason: str) -> None:
+    logger.warning("%s runs in plain torch: %s", op, reason)
