@@ -39,7 +39,7 @@ _ODD: Final = (
 
 
 def try_drawn(count: int, *, corpus: Path, dictionary: Path) -> int:
-    """Check the laws on the corpus and on `count` inputs drawn from it; returns the exit code, or raises what escaped."""
+    """Check the laws on the corpus and on `count` inputs drawn from it; returns 0, or raises what escaped."""
     logging.disable()  # warnings about the inputs are not the result
     seeds = [path.read_bytes().decode("utf-8", errors="replace") for path in sorted(corpus.iterdir())]
     for number, text in enumerate([*seeds, *_drawn(count, seeds, _words(dictionary))]):
