@@ -1,5 +1,7 @@
 """Where a shard's elements lie in the whole tensor, against indexing itself."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given
@@ -40,7 +42,7 @@ def test_a_window_names_the_elements_of_its_box(case):
     try:
         window = box_window(whole, box, start, "w")
     except OperandError:
-        gaps = {after - before for before, after in zip(wanted, wanted[1:], strict=False)}
+        gaps = {after - before for before, after in pairwise(wanted)}
         assert len(gaps) > 2, "runs of one length and one distance were refused"
         return
     assert said(window, len(wanted)) == wanted
