@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+import torch
 from torch import Tensor
 
 
@@ -18,3 +20,14 @@ def local_shape_and_offset(tensor: Tensor) -> tuple[tuple[int, ...], tuple[int, 
     sharded = cast(Any, tensor)
     shape, offset = compute_local_shape_and_global_offset(sharded.shape, sharded.device_mesh, sharded.placements)
     return tuple(shape), tuple(offset)
+
+
+def run_body(operation: Any, tensor: Tensor | None, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Carry out an operation of `torch.library` so that a dispatch mode sees the operations of its body.
+
+    A mode calls this with itself switched on again: the backend's kernel is called directly, past the mode's own key.
+    `tensor` is one of the arguments and tells the backend.
+    """
+    name = "CPU" if tensor is None else {"cuda": "CUDA", "meta": "Meta"}.get(tensor.device.type, "CPU")
+    key = getattr(torch._C.DispatchKey, name)
+    return operation.redispatch(torch._C.DispatchKeySet(key), *args, **kwargs)
