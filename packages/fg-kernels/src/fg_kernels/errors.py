@@ -5,6 +5,7 @@ KernelError                  base; a ValueError, because the value that was pass
 ├── HyperparameterError      a number outside its range
 ├── OperandError             tensors whose shapes or dtypes do not fit together
 ├── BackendError             a backend that was asked for cannot carry out the operation here
+├── CompiledCodeError        compiled code of a kernel that breaks its limits, or cannot be measured
 ├── ParameterGroupError      parameters that no optimizer, or more than one, would own
 └── StateMismatchError       saved state that belongs to other parameters
 """
@@ -42,6 +43,10 @@ class OperandError(KernelError):
 
 class BackendError(KernelError):
     """A backend was asked for by name, or fallbacks are refused, and it cannot carry out the operation."""
+
+
+class CompiledCodeError(KernelError):
+    """Compiled code of a kernel breaks its limits, or cannot be measured."""
 
 
 class ParameterGroupError(KernelError):
