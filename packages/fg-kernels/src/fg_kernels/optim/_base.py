@@ -14,15 +14,14 @@ from torch.optim.optimizer import ParamsT
 
 from fg_kernels.dispatch import choose
 from fg_kernels.errors import (
-    HyperparameterError,
     OperandError,
     ParameterGroupError,
     StateMismatchError,
     UnknownOptionError,
     check_option,
-    check_range,
 )
 from fg_kernels.functional import sr_copy_
+from fg_kernels.optim._numbers import Number, check_rate
 from fg_kernels.window import Window, window_of
 
 ROUNDINGS = ("stochastic", "nearest")
@@ -31,7 +30,6 @@ _FULL_PRECISION = (torch.float32, torch.float64)
 Group: TypeAlias = dict[str, Any]
 State: TypeAlias = dict[str, Any]
 Fused: TypeAlias = bool | Literal["auto"]
-Scalar: TypeAlias = float | Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +88,9 @@ class Optimizer(torch.optim.Optimizer):
     stochastic rounding is keyed by seed, parameter name, update number and element index; parameters passed without
     names are called `param.<position>`, which is reproducible only as long as their order is.
 
+    With `capturable` or a tensor as `lr`, `Update.step` and `group["lr"]` are tensors: rules compute with them by
+    `fg_kernels.optim._numbers` and never read them.
+
     `rounding` and `seed` are saved in `state_dict()` with each group, like any other hyper-parameter. `fused` and
     `capturable` say how, not what, is computed: they belong to the run and are not saved.
 
@@ -114,12 +115,7 @@ class Optimizer(torch.optim.Optimizer):
         fused: Fused = "auto",
         capturable: bool = False,
     ) -> None:
-        if isinstance(defaults["lr"], str):
-            raise HyperparameterError(
-                f"lr is the text {defaults['lr']!r}, not a number; in YAML write 1.0e-3, not 1e-3"
-            )
-        if not isinstance(defaults["lr"], Tensor):
-            check_range("lr", float(defaults["lr"]), 0.0)
+        check_rate(defaults["lr"])
         if fused not in (True, False, "auto"):
             raise UnknownOptionError("fused", fused, ("auto", "True", "False"))
         self.fused: Fused = fused
@@ -136,6 +132,7 @@ class Optimizer(torch.optim.Optimizer):
         """
         super().add_param_group(param_group)
         group = self.param_groups[-1]
+        check_rate(group["lr"])
         check_option("rounding", group["rounding"], ROUNDINGS)
         first = len(self._slots)
         names = group.get("param_names") or [f"param.{first + i}" for i in range(len(group["params"]))]
@@ -180,8 +177,7 @@ class Optimizer(torch.optim.Optimizer):
         """Check everything, then count, then write: on an error nothing has changed."""
         updates = [self._prepared(parameter) for parameter in parameters]
         fused = [update for update in updates if self._takes(update)]
-        for update in updates:
-            self._count(update)
+        self._count(updates)
         if fused:
             self.update_fused(fused)
         done = {id(update) for update in fused}
@@ -217,13 +213,16 @@ class Optimizer(torch.optim.Optimizer):
         """Whether `update_fused` can carry out an update whose device and dtype suit it."""
         return not hasattr(update.parameter, "placements") and update.gradient.is_contiguous()
 
-    def _count(self, update: Update) -> None:
+    def _count(self, updates: Sequence[Update]) -> None:
         if not self.capturable:
-            update.state["step"] = update.state.get("step", 0) + 1
-        elif "step" not in update.state:
-            update.state["step"] = torch.ones((), dtype=torch.int64, device=update.parameter.device)
-        else:
-            update.state["step"].add_(1)
+            for update in updates:
+                update.state["step"] = update.state.get("step", 0) + 1
+            return
+        for update in updates:
+            if "step" not in update.state:
+                update.state["step"] = torch.zeros((), dtype=torch.int64, device=update.parameter.device)
+        if updates:
+            torch._foreach_add_([update.state["step"] for update in updates], 1)
 
     def _update_plainly(self, update: Update) -> None:
         parameter = update.parameter
@@ -288,11 +287,12 @@ class Optimizer(torch.optim.Optimizer):
                 raise StateMismatchError(f"saved optimizer state belongs to other parameters: group {index}, {where}")
 
 
-def moving_average(state: State, key: str, value: Tensor, weight: Scalar) -> Tensor:
+def moving_average(state: State, key: str, value: Tensor, weight: Number) -> Tensor:
     """Move `state[key]`, zero at first, towards `value` by `weight`, and return it."""
     if key not in state:
         state[key] = torch.zeros_like(value)
-    return state[key].lerp_(value, weight)
+    # Unlike other operations, this one wants a tensor of its own dtype.
+    return state[key].lerp_(value, weight.to(value.dtype) if isinstance(weight, Tensor) else weight)
 
 
 def local(tensor: Tensor) -> Tensor:
