@@ -21,7 +21,7 @@ from fg_kernels.errors import (
     check_option,
 )
 from fg_kernels.functional import sr_copy_
-from fg_kernels.optim._numbers import Number, check_rate
+from fg_kernels.optim._numbers import Scalar, check_rate
 from fg_kernels.window import Window, window_of
 
 ROUNDINGS = ("stochastic", "nearest")
@@ -287,7 +287,7 @@ class Optimizer(torch.optim.Optimizer):
                 raise StateMismatchError(f"saved optimizer state belongs to other parameters: group {index}, {where}")
 
 
-def moving_average(state: State, key: str, value: Tensor, weight: Number) -> Tensor:
+def moving_average(state: State, key: str, value: Tensor, weight: Scalar) -> Tensor:
     """Move `state[key]`, zero at first, towards `value` by `weight`, and return it."""
     if key not in state:
         state[key] = torch.zeros_like(value)

@@ -16,30 +16,30 @@ from torch import Tensor
 
 from fg_kernels.errors import HyperparameterError, check_range
 
-Number: TypeAlias = float | Tensor
+Scalar: TypeAlias = float | Tensor
 
 
-def rate(group: Mapping[str, Any]) -> Number:
+def rate(group: Mapping[str, Any]) -> Scalar:
     """The learning rate of a group: a float, or an fp64 tensor if the group holds a tensor."""
     return precise(group["lr"])
 
 
-def precise(number: Number) -> Number:
+def precise(number: Scalar) -> Scalar:
     """A float, or an fp64 tensor."""
     return number.double() if isinstance(number, Tensor) else float(number)
 
 
-def power(base: float, exponent: Number) -> Number:
+def power(base: float, exponent: Scalar) -> Scalar:
     """`base ** exponent`."""
     return base ** precise(exponent)
 
 
-def root(number: Number) -> Number:
+def root(number: Scalar) -> Scalar:
     """The square root."""
     return number.sqrt() if isinstance(number, Tensor) else number**0.5
 
 
-def smaller(first: Number, second: Number) -> Number:
+def smaller(first: Scalar, second: Scalar) -> Scalar:
     """The lesser of two numbers."""
     if isinstance(first, Tensor) and isinstance(second, Tensor):
         return torch.minimum(first, second)
@@ -48,7 +48,7 @@ def smaller(first: Number, second: Number) -> Number:
     return second.clamp(max=first) if isinstance(second, Tensor) else min(first, second)
 
 
-def at_first(step: Number, first: float, later: float) -> Number:
+def at_first(step: Scalar, first: float, later: float) -> Scalar:
     """`first` in update 1, `later` in all others."""
     if isinstance(step, Tensor):
         return torch.where(step == 1, first, torch.full_like(step, later, dtype=torch.float64))
