@@ -12,6 +12,7 @@ from fg_kernels.__about__ import __version__
 
 if TYPE_CHECKING:
     from fg_kernels.errors import (
+        GradientError,
         HyperparameterError,
         KernelError,
         OperandError,
@@ -20,12 +21,24 @@ if TYPE_CHECKING:
         UnknownOptionError,
     )
     from fg_kernels.functional import linear_cross_entropy, sr_add_, sr_copy_
+    from fg_kernels.memory import OptimizerInBackward
     from fg_kernels.nn import LinearCrossEntropyLoss, causal_lm_loss
-    from fg_kernels.optim import Adafactor, AdamW, MultiOptimizer, Muon, Optimizer, make_re_multiopt
+    from fg_kernels.optim import (
+        Adafactor,
+        AdamW,
+        Apollo,
+        MultiOptimizer,
+        Muon,
+        Optimizer,
+        SinkGD,
+        make_re_multiopt,
+    )
 
 __all__ = [
     "Adafactor",
     "AdamW",
+    "Apollo",
+    "GradientError",
     "HyperparameterError",
     "KernelError",
     "LinearCrossEntropyLoss",
@@ -33,7 +46,9 @@ __all__ = [
     "Muon",
     "OperandError",
     "Optimizer",
+    "OptimizerInBackward",
     "ParameterGroupError",
+    "SinkGD",
     "StateMismatchError",
     "UnknownOptionError",
     "__version__",
@@ -46,7 +61,9 @@ __all__ = [
 
 _MODULES = {
     "AdamW": "optim",
+    "Apollo": "optim",
     "Adafactor": "optim",
+    "GradientError": "errors",
     "HyperparameterError": "errors",
     "KernelError": "errors",
     "LinearCrossEntropyLoss": "nn",
@@ -54,7 +71,9 @@ _MODULES = {
     "Muon": "optim",
     "OperandError": "errors",
     "Optimizer": "optim",
+    "OptimizerInBackward": "memory",
     "ParameterGroupError": "errors",
+    "SinkGD": "optim",
     "StateMismatchError": "errors",
     "UnknownOptionError": "errors",
     "causal_lm_loss": "nn",

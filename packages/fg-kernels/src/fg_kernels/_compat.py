@@ -31,3 +31,13 @@ def run_body(operation: Any, tensor: Tensor | None, args: Sequence[Any], kwargs:
     name = "CPU" if tensor is None else {"cuda": "CUDA", "meta": "Meta"}.get(tensor.device.type, "CPU")
     key = getattr(torch._C.DispatchKey, name)
     return operation.redispatch(torch._C.DispatchKeySet(key), *args, **kwargs)
+
+
+def newton_schulz(matrix: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
+    """Orthogonalise `matrix` (rows, columns) as `torch.optim.Muon` does: in bf16 products, which are also returned.
+
+    torch's function (2.9 to 2.13) scales a bf16 argument in place, so it is given a copy.
+    """
+    from torch.optim._muon import _zeropower_via_newtonschulz
+
+    return _zeropower_via_newtonschulz(matrix.to(torch.bfloat16, copy=True), coefficients, steps, eps)

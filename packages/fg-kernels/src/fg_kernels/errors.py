@@ -4,8 +4,10 @@ KernelError                  base; a ValueError, because the value that was pass
 ├── UnknownOptionError       a name that is not among the valid ones (mode, backend, rounding, …)
 ├── HyperparameterError      a number outside its range
 ├── OperandError             tensors whose shapes or dtypes do not fit together
+├── GradientError            a gradient that is missing, or comes twice within one update
 ├── BackendError             a backend that was asked for cannot carry out the operation here
 ├── CompiledCodeError        compiled code of a kernel that breaks its limits, or cannot be measured
+├── UnusableTableError       a table of block sizes that cannot be used
 ├── ParameterGroupError      parameters that no optimizer, or more than one, would own
 └── StateMismatchError       saved state that belongs to other parameters
 """
@@ -41,12 +43,20 @@ class OperandError(KernelError):
     """Tensors do not fit together, or have a dtype that the operation does not support."""
 
 
+class GradientError(KernelError):
+    """A gradient is missing, or there are two where an update takes one."""
+
+
 class BackendError(KernelError):
     """A backend was asked for by name, or fallbacks are refused, and it cannot carry out the operation."""
 
 
 class CompiledCodeError(KernelError):
     """Compiled code of a kernel breaks its limits, or cannot be measured."""
+
+
+class UnusableTableError(KernelError):
+    """A table of block sizes cannot be used as it is written."""
 
 
 class ParameterGroupError(KernelError):

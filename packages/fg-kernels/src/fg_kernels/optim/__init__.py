@@ -3,14 +3,18 @@
 from fg_kernels.optim._base import Optimizer
 from fg_kernels.optim.adafactor import Adafactor
 from fg_kernels.optim.adamw import AdamW
+from fg_kernels.optim.apollo import Apollo
 from fg_kernels.optim.multi import MultiOptimizer, make_re_multiopt
 from fg_kernels.optim.muon import Muon
+from fg_kernels.optim.sinkgd import SinkGD
 
 __all__ = [
     "Adafactor",
     "AdamW",
+    "Apollo",
     "MultiOptimizer",
     "Muon",
     "Optimizer",
+    "SinkGD",
     "make_re_multiopt",
 ]

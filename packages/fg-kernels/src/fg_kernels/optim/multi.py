@@ -47,7 +47,7 @@ class MultiOptimizer(torch.optim.Optimizer):
             raise ParameterGroupError("MultiOptimizer needs at least one optimizer with parameters")
         self._refuse_shared_parameters()
         super().__init__(groups, {})
-        self._owner = {id(p): name for name, o in self.optimizers.items() for g in o.param_groups for p in g["params"]}
+        self._owner = {p: name for name, o in self.optimizers.items() for g in o.param_groups for p in g["params"]}
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Not for callers: a group of its own would belong to no member and never be updated.
@@ -84,7 +84,7 @@ class MultiOptimizer(torch.optim.Optimizer):
         Raises:
             ParameterGroupError: no member owns the parameter, or its owner cannot update a single one.
         """
-        name = self._owner.get(id(parameter))
+        name = self._owner.get(parameter)
         if name is None:
             raise ParameterGroupError(f"a parameter of shape {tuple(parameter.shape)} is not in this optimizer")
         optimizer = self.optimizers[name]
@@ -93,6 +93,7 @@ class MultiOptimizer(torch.optim.Optimizer):
             kind = f"{type(optimizer).__module__}.{type(optimizer).__qualname__}"
             raise ParameterGroupError(f"optimizer {name!r} ({kind}) has no step_param; use one of fg_kernels.optim")
         update(parameter)
+        self.state[parameter] = optimizer.state[parameter]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of all members in torch's form."""
@@ -117,6 +118,11 @@ class MultiOptimizer(torch.optim.Optimizer):
         # Loading replaces the members' group dictionaries; schedules must see the new ones.
         self.param_groups = [group for optimizer in self.optimizers.values() for group in optimizer.param_groups]
         self._gather()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The members too, so that an optimizer can be copied: torch keeps only groups and state."""
+        own = ("defaults", "state", "param_groups", "optimizers", "_owner")
+        return {name: self.__dict__[name] for name in own}
 
     def _gather(self) -> None:
         self.state.clear()

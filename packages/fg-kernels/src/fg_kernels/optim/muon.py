@@ -8,8 +8,11 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
+from fg_kernels._compat import newton_schulz
 from fg_kernels.errors import OperandError, UnknownOptionError, check_range
-from fg_kernels.optim._base import Group, Optimizer, Update, moving_average
+from fg_kernels.optim._base import Group, Optimizer, Update, local, moving_average
+from fg_kernels.optim._mesh import own_part, whole
+from fg_kernels.optim._numbers import Scalar, rate
 
 _LR_ADJUSTMENTS = ("original", "match_rms_adamw")
 _PRODUCT_DTYPES = (torch.bfloat16, torch.float32)
@@ -20,7 +23,8 @@ class Muon(Optimizer):
 
     For the two-dimensional weights of hidden layers; embeddings, heads, norms and biases belong to another optimizer,
     see `make_re_multiopt`. On fp32 weights it is `torch.optim.Muon` to the bit; bf16 weights are decayed and updated
-    in fp32 and rounded once, with fp32 momentum.
+    in fp32 and rounded once, with fp32 momentum. A DTensor's direction is gathered and orthogonalised on every rank,
+    which then updates its own part.
 
     Args:
         params: matrices, (name, matrix) pairs or groups of either; names key the rounding noise.
@@ -36,6 +40,7 @@ class Muon(Optimizer):
         rounding: "stochastic" or "nearest", for bf16 weights.
         seed: of the rounding noise.
         ns_dtype: of the Newton-Schulz products: bfloat16, as in torch, or float32 for processors without bf16 units.
+        capturable: see `Optimizer`.
 
     Raises:
         OperandError: a parameter is not a matrix.
@@ -57,6 +62,7 @@ class Muon(Optimizer):
         rounding: str = "stochastic",
         seed: int = 0,
         ns_dtype: torch.dtype = torch.bfloat16,
+        capturable: bool = False,
     ) -> None:
         check_range("weight_decay", weight_decay, 0.0)
         check_range("momentum", momentum, 0.0, 1.0)
@@ -76,7 +82,7 @@ class Muon(Optimizer):
             "ns_steps": ns_steps,
             "adjust_lr_fn": adjust_lr_fn,
         }
-        super().__init__(params, defaults, rounding=rounding, seed=seed)
+        super().__init__(params, defaults, rounding=rounding, seed=seed, capturable=capturable)
 
     def add_param_group(self, param_group: Group) -> None:
         """Add matrices, see `Optimizer.add_param_group`.
@@ -92,19 +98,17 @@ class Muon(Optimizer):
 
     def update_parameter(self, value: Tensor, gradient: Tensor, update: Update) -> None:
         """Decay and update `value`, see `Optimizer.update_parameter`."""
-        group = update.group
-        lr, momentum = float(group["lr"]), group["momentum"]
-        average = moving_average(update.state, "momentum_buffer", gradient, 1 - momentum)
-        direction = gradient.lerp(average, momentum) if group["nesterov"] else average
+        group, lr = update.group, rate(update.group)
+        average = moving_average(update.state, "momentum_buffer", gradient, 1 - group["momentum"])
         direction = orthogonalize(
-            direction,
+            whole(gradient.lerp(average, group["momentum"]) if group["nesterov"] else average),
             coefficients=group["ns_coefficients"],
             steps=group["ns_steps"],
             eps=group["eps"],
             dtype=self.ns_dtype,
         )
         value.mul_(1 - lr * group["weight_decay"])
-        value.add_(direction, alpha=-lr * _lr_ratio(group["adjust_lr_fn"], value.shape))
+        _subtract(local(value), own_part(direction, value), lr * _lr_ratio(group["adjust_lr_fn"], value.shape))
 
 
 def orthogonalize(
@@ -120,15 +124,29 @@ def orthogonalize(
     Returns:
         (rows, columns) in `dtype`, with singular values of about 0.7 to 1.2.
     """
+    if dtype == torch.bfloat16:
+        return newton_schulz(matrix, coefficients, steps, eps)
+    return _iterate(matrix.to(dtype, copy=True), coefficients, steps, eps)
+
+
+def _iterate(x: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
+    """torch's iteration in the dtype of `x`, which is overwritten."""
     a, b, c = coefficients
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.to(dtype, copy=True)
+    tall = x.shape[0] > x.shape[1]
     x = x.t() if tall else x
     x.div_(x.norm().clamp(min=eps))
     for _ in range(steps):
         gram = x @ x.t()
         x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.t() if tall else x
+
+
+def _subtract(value: Tensor, direction: Tensor, factor: Scalar) -> None:
+    """`value -= factor * direction`; for a float as torch does it, to the bit."""
+    if isinstance(factor, Tensor):
+        value.sub_(direction.to(value.dtype) * factor)
+    else:
+        value.add_(direction, alpha=-factor)
 
 
 def _lr_ratio(adjustment: str | None, shape: torch.Size) -> float:

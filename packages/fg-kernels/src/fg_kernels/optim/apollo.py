@@ -1,0 +1,179 @@
+"""APOLLO: Adam in a small random projection, which only says how long each channel's step should be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
+
+from fg_kernels.errors import HyperparameterError, OperandError, check_range
+from fg_kernels.optim._base import Group, Optimizer, State, Update, moving_average
+from fg_kernels.optim._mesh import replicated, whole
+from fg_kernels.optim._numbers import Scalar, power, rate, root
+from fg_kernels.optim._projection import random_projection
+
+ProjectorFactory: TypeAlias = Callable[[Tensor, int, int], Tensor]
+
+_GROWTH = 1.01
+_TINY = 1e-8
+
+
+class Apollo(Optimizer):
+    """APOLLO (Zhu et al., arXiv 2412.05270): the memory of SGD, step lengths like Adam's.
+
+    The gradient of a matrix is projected along its shorter side to `rank` rows. Adam's moments live there, and a
+    channel (a row or column along the longer side) of the raw gradient is scaled by how much Adam would scale its
+    projection. From one update to the next the length of a matrix's step grows by at most 1 % (the limiter of Fira,
+    Chen et al., arXiv 2410.01623); after an update of length zero it may grow freely. As in the authors' code, Adam's
+    bias correction scales the step after that, and `scale` acts by its root. Tensors of more dimensions have their
+    leading ones folded into the rows; vectors and scalars are updated by Adam itself.
+
+    The state of a matrix (rows, columns) is `rank * (2 * max + min)` fp32 numbers.
+
+    Args:
+        params: parameters, (name, parameter) pairs or groups of either; names key projections and rounding noise.
+        lr: learning rate.
+        betas: decay rates of the two moments.
+        eps: added to the root of the second moment.
+        weight_decay: per update, times `lr`.
+        rank: of the projection, at most the shorter side is used.
+        scale: steps of matrices are multiplied by its root; the paper's APOLLO-Mini uses 128.
+        scale_front: apply `scale` before the limiter, not after it.
+        update_steps: a projection is replaced after so many updates.
+        mini: one factor for the whole matrix instead of one for each channel (APOLLO-Mini, with `rank=1`).
+        projector_factory: `(gradient (dim, channels), rank, number) -> (rank, dim)`, called for the `number`-th
+            projection of a matrix in place of the random one. It is not saved, the projections are.
+        rounding: "stochastic" or "nearest", for bf16 parameters.
+        seed: of projections and rounding noise.
+        capturable: see `Optimizer`; the random projection is then drawn anew in each update, with the same result.
+
+    Raises:
+        KernelError: an argument outside its range, or a factory (whose calls cannot be captured) with `capturable`.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-6,
+        weight_decay: float = 0.0,
+        rank: int = 1,
+        scale: float = 1.0,
+        scale_front: bool = False,
+        update_steps: int = 10,
+        mini: bool = False,
+        projector_factory: ProjectorFactory | None = None,
+        *,
+        rounding: str = "stochastic",
+        seed: int = 0,
+        capturable: bool = False,
+    ) -> None:
+        _check(betas, eps=eps, weight_decay=weight_decay, scale=scale, rank=rank, update_steps=update_steps)
+        if capturable and projector_factory is not None:
+            raise HyperparameterError("projector_factory runs on the host: it cannot be used with capturable=True")
+        self.projector_factory = projector_factory
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "rank": rank,
+            "scale": scale,
+            "scale_front": scale_front,
+            "update_steps": update_steps,
+            "mini": mini,
+        }
+        super().__init__(params, defaults, rounding=rounding, seed=seed, capturable=capturable)
+
+    def update_parameter(self, value: Tensor, gradient: Tensor, update: Update) -> None:
+        """Decay and update `value`, see `Optimizer.update_parameter`."""
+        group, lr = update.group, rate(update.group)
+        if value.ndim < 2:
+            change = _adapted(gradient, update.state, group)
+        else:
+            change = self._rescaled(gradient.flatten(0, -2), update).reshape(value.shape)
+        value.mul_(1 - lr * group["weight_decay"])
+        value.sub_(change * (lr * _bias_correction(group["betas"], update.step)))
+
+    def _rescaled(self, matrix: Tensor, update: Update) -> Tensor:
+        """Return the gradient (rows, columns) with the length of its channels changed, and its growth limited."""
+        group, state = update.group, update.state
+        wide = matrix.shape[0] < matrix.shape[1]
+        channels = matrix if wide else matrix.t()
+        projected = whole(replicated(self._projector(channels, update), channels) @ channels)
+        factor = _ratio(_adapted(projected, state, group), projected, None if group["mini"] else 0)
+        scaled = channels * (factor if group["mini"] else replicated(factor, channels))
+        length = whole(torch.linalg.vector_norm(scaled))
+        if group["scale_front"]:
+            length = length * math.sqrt(group["scale"])
+        scaled.mul_(_limit(length, state) * math.sqrt(group["scale"]))
+        return scaled if wide else scaled.t()
+
+    def _projector(self, channels: Tensor, update: Update) -> Tensor:
+        """Return the projection (rank, dim) of this update, a plain tensor that all ranks have alike."""
+        group, state, step = update.group, update.state, update.step
+        number = (step - 1) // group["update_steps"]
+        if "projector" in state and not isinstance(step, Tensor) and (step - 1) % group["update_steps"]:
+            return state["projector"]
+        rank = min(group["rank"], channels.shape[0])
+        if self.projector_factory is None:
+            key = {"seed": group["seed"], "name": update.name, "number": number, "device": channels.device}
+            drawn = random_projection(rank, channels.shape[0], **key)
+        else:
+            drawn = self._made(whole(channels), rank, int(number), update.name)
+        drawn = drawn.to(channels.dtype)
+        state["projector"] = state["projector"].copy_(drawn) if "projector" in state else drawn
+        return state["projector"]
+
+    def _made(self, channels: Tensor, rank: int, number: int, name: str) -> Tensor:
+        assert self.projector_factory is not None
+        made = self.projector_factory(channels, rank, number)
+        if made.shape != (rank, channels.shape[0]):
+            raise OperandError(
+                f"projector_factory made {tuple(made.shape)} for {name!r}; it must be (rank, dim) = "
+                f"{(rank, channels.shape[0])}"
+            )
+        return made.detach().to(channels.device)
+
+
+def _adapted(gradient: Tensor, state: State, group: Group) -> Tensor:
+    """Adam's direction before bias correction."""
+    beta1, beta2 = group["betas"]
+    first = moving_average(state, "exp_avg", gradient, 1 - beta1)
+    second = moving_average(state, "exp_avg_sq", gradient.square(), 1 - beta2)
+    return first / second.sqrt().add_(group["eps"])
+
+
+def _ratio(adapted: Tensor, projected: Tensor, dim: int | None) -> Tensor:
+    """How much longer Adam makes each column (`dim` 0) or everything (None)."""
+    return torch.linalg.vector_norm(adapted, dim=dim) / (torch.linalg.vector_norm(projected, dim=dim) + _TINY)
+
+
+def _limit(length: Tensor, state: State) -> Tensor:
+    """Return the factor, at most 1, by which a step of `length` must shrink so that it is not 1 % over the last one."""
+    if "step_length" not in state:
+        state["step_length"] = length.clone()
+        return torch.ones_like(length)
+    last = state["step_length"]
+    growth = torch.where(last > 0, length / (last + _TINY), 1.0)
+    factor = _GROWTH / growth.clamp(min=_GROWTH)
+    last.copy_(length * factor)
+    return factor
+
+
+def _bias_correction(betas: tuple[float, float], step: Scalar) -> Scalar:
+    return root(1 - power(betas[1], step)) / (1 - power(betas[0], step))
+
+
+def _check(betas: tuple[float, float], *, rank: int, update_steps: int, **numbers: float) -> None:
+    for index, beta in enumerate(betas):
+        check_range(f"betas[{index}]", beta, 0.0, 1.0)
+    check_range("rank", rank, 1)
+    check_range("update_steps", update_steps, 1)
+    for label, number in numbers.items():
+        check_range(label, number, 0.0)
