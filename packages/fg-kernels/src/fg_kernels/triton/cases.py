@@ -31,6 +31,8 @@ class CompileCase:
         elements: tensor elements (parameters, logits) that one program handles in all.
         trips: how often each loop of the kernel runs for that, in the order of the source.
         divisible: arguments that are multiples of 16 (addresses of 16 bytes included).
+        exact: results have the bits of the reference, so no multiplication and addition may share a rounding.
+        wide: memory is read and written in pieces of 4 bytes and more for each thread.
     """
 
     name: str
@@ -41,6 +43,15 @@ class CompileCase:
     constants: Mapping[str, Any] = field(default_factory=dict)
     trips: tuple[int, ...] = ()
     divisible: frozenset[str] = frozenset()
+    exact: bool = True
+    wide: bool = True
+
+    @property
+    def key(self) -> str:
+        """The name with the blocks, which tells it from every other case of an architecture."""
+        config = self.config
+        sizes = [*sorted(config.blocks.items()), ("warps", config.num_warps), ("stages", config.num_stages)]
+        return " ".join((self.name, *(f"{name}={size}" for name, size in sizes)))
 
 
 def compile_cases(arch: int) -> Iterator[CompileCase]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from fg_kernels.triton.config_table import Row, rows_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,6 +21,11 @@ class Config:
     num_warps: int = 4
     num_stages: int = 1
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of the compiler: `a * b + c` is rounded twice, as in torch."""
+        return {"num_warps": self.num_warps, "num_stages": self.num_stages, "enable_fp_fusion": False}
+
 
 def config_for(kernel: str, tensor: Tensor, size: int | None = None) -> Config:
     """Return the row of `configs.json` by which `kernel` runs on `tensor`.
@@ -30,13 +35,13 @@ def config_for(kernel: str, tensor: Tensor, size: int | None = None) -> Config:
     blocks.
     """
     wanted = tensor.numel() if size is None else size
-    rows = _rows(kernel, str(_capability(tensor.device)) if tensor.is_cuda else "interpret")
-    return _config(next(row for row in rows if wanted <= row.get("up_to", wanted)))
+    rows = rows_of(kernel, str(_capability(tensor.device)) if tensor.is_cuda else "interpret")
+    return config_of(next(row for row in rows if wanted <= row.get("up_to", wanted)))
 
 
 def configs_of(kernel: str, arch: int) -> list[Config]:
     """All rows by which `kernel` may run on an architecture."""
-    return [_config(row) for row in _rows(kernel, str(arch))]
+    return [config_of(row) for row in rows_of(kernel, str(arch))]
 
 
 def launch_on(
@@ -46,29 +51,13 @@ def launch_on(
     if 0 in grid:
         return
     with torch.cuda.device_of(tensor):
-        kernel[tuple(grid)](
-            *arguments,
-            **config.blocks,
-            **constants,
-            num_warps=config.num_warps,
-            num_stages=config.num_stages,
-            enable_fp_fusion=False,
-        )
+        kernel[tuple(grid)](*arguments, **config.blocks, **constants, **config.options)
 
 
-def _config(row: Mapping[str, int]) -> Config:
+def config_of(row: Row) -> Config:
+    """A row of the table."""
     blocks = {name: value for name, value in row.items() if name.isupper()}
     return Config(blocks=blocks, num_warps=row.get("num_warps", 4), num_stages=row.get("num_stages", 1))
-
-
-def _rows(kernel: str, arch: str) -> list[dict[str, int]]:
-    rows = _table()[kernel]
-    return rows.get(arch, rows["*"])
-
-
-@lru_cache(maxsize=1)
-def _table() -> dict[str, dict[str, list[dict[str, int]]]]:
-    return json.loads(files("fg_kernels.triton").joinpath("configs.json").read_text("utf-8"))
 
 
 @lru_cache(maxsize=64)
