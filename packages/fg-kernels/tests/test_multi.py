@@ -1,5 +1,6 @@
 import copy
 import logging
+import pickle
 
 import pytest
 import torch
@@ -229,3 +230,32 @@ def test_state_of_other_members_is_refused():
     other = make_re_multiopt(model().named_parameters(), [(".*", "adamw")], {"adamw": AdamW})
     with pytest.raises(StateMismatchError, match=r"\['adamw', 'muon'\], here they are \['adamw'\]"):
         other.load_state_dict(saved)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))])  # noqa: S301
+def test_a_copy_trains_as_the_original_would(copied):
+    """A schedule wraps `step` of the original; the copy must not call that."""
+    module = model(torch.bfloat16)
+    optimizer = make_re_multiopt(module.named_parameters(), MAP, factories())
+    torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5**step)
+    train(module, optimizer, range(2))
+    other, other_optimizer = copied((module, optimizer))
+    untouched = copy.deepcopy(module)
+    train(other, other_optimizer, range(2, 4))
+    assert_equal_bits(module, untouched)
+    train(module, optimizer, range(2, 4))
+    assert_equal_bits(module, other)
+    other_optimizer.param_groups[0]["lr"] = 0.0
+    name = other_optimizer.param_groups[0]["optimizer"]
+    assert other_optimizer.optimizers[name].param_groups[0]["lr"] == 0.0
+    give_gradients(other, 4)
+    other_optimizer.step_param(other.head.weight)
+
+
+def test_state_is_exposed_after_updates_of_single_parameters():
+    module = model()
+    optimizer = make_re_multiopt(module.named_parameters(), MAP, factories())
+    give_gradients(module, 0)
+    optimizer.step_param(module.up.weight)
+    assert list(optimizer.state) == [module.up.weight]
+    assert optimizer.state[module.up.weight] is optimizer.optimizers["muon"].state[module.up.weight]

@@ -160,7 +160,7 @@ def _limit(length: Tensor, state: State) -> Tensor:
         state["step_length"] = length.clone()
         return torch.ones_like(length)
     last = state["step_length"]
-    growth = torch.where(last > 0, length / (last + _TINY), 1.0)
+    growth = torch.where(last > 0, length / last, 1.0)
     factor = _GROWTH / growth.clamp(min=_GROWTH)
     last.copy_(length * factor)
     return factor
