@@ -20,7 +20,21 @@ if TYPE_CHECKING:
         StateMismatchError,
         UnknownOptionError,
     )
-    from fg_kernels.functional import linear_cross_entropy, sr_add_, sr_copy_
+    from fg_kernels.functional import (
+        RopeFrequencies,
+        add_rms_norm,
+        geglu,
+        linear_cross_entropy,
+        rms_norm,
+        rope,
+        rope_,
+        rope_frequencies,
+        rope_tables,
+        sr_add_,
+        sr_copy_,
+        swiglu,
+    )
+    from fg_kernels.layers import RMSNorm, SwiGLU
     from fg_kernels.memory import OptimizerInBackward
     from fg_kernels.nn import LinearCrossEntropyLoss, causal_lm_loss
     from fg_kernels.optim import (
@@ -48,21 +62,32 @@ __all__ = [
     "Optimizer",
     "OptimizerInBackward",
     "ParameterGroupError",
+    "RMSNorm",
+    "RopeFrequencies",
     "SinkGD",
     "StateMismatchError",
+    "SwiGLU",
     "UnknownOptionError",
     "__version__",
+    "add_rms_norm",
     "causal_lm_loss",
+    "geglu",
     "linear_cross_entropy",
     "make_re_multiopt",
+    "rms_norm",
+    "rope",
+    "rope_",
+    "rope_frequencies",
+    "rope_tables",
     "sr_add_",
     "sr_copy_",
+    "swiglu",
 ]
 
 _MODULES = {
+    "Adafactor": "optim",
     "AdamW": "optim",
     "Apollo": "optim",
-    "Adafactor": "optim",
     "GradientError": "errors",
     "HyperparameterError": "errors",
     "KernelError": "errors",
@@ -73,14 +98,25 @@ _MODULES = {
     "Optimizer": "optim",
     "OptimizerInBackward": "memory",
     "ParameterGroupError": "errors",
+    "RMSNorm": "layers",
+    "RopeFrequencies": "functional",
     "SinkGD": "optim",
     "StateMismatchError": "errors",
+    "SwiGLU": "layers",
     "UnknownOptionError": "errors",
+    "add_rms_norm": "functional",
     "causal_lm_loss": "nn",
+    "geglu": "functional",
     "linear_cross_entropy": "functional",
     "make_re_multiopt": "optim",
+    "rms_norm": "functional",
+    "rope": "functional",
+    "rope_": "functional",
+    "rope_frequencies": "functional",
+    "rope_tables": "functional",
     "sr_add_": "functional",
     "sr_copy_": "functional",
+    "swiglu": "functional",
 }
 
 

@@ -41,3 +41,11 @@ def newton_schulz(matrix: Tensor, coefficients: tuple[float, float, float], step
     from torch.optim._muon import _zeropower_via_newtonschulz
 
     return _zeropower_via_newtonschulz(matrix.to(torch.bfloat16, copy=True), coefficients, steps, eps)
+
+
+def may_change_in_place(tensor: Tensor) -> bool:
+    """Whether autograd lets a tensor that requires a gradient be changed in place; no leaf, and no view it protects."""
+    if not tensor._is_view() or tensor._base is None:
+        return not tensor.is_leaf
+    ordinary = torch._C._autograd._get_creation_meta(tensor) == torch._C._autograd.CreationMeta.DEFAULT
+    return ordinary and not (tensor._base.is_leaf and tensor._base.requires_grad)

@@ -35,8 +35,18 @@ _NARROW = frozenset({torch.bfloat16, torch.float16})
 
 # The operations that have Triton kernels, and the dtypes these take as their first tensor.
 _KERNELS: dict[str, frozenset[torch.dtype]] = {
+    "quantize_blockwise": _WIDE | _NARROW,
+    "dequantize_blockwise": frozenset({torch.uint8, torch.int8, torch.float8_e4m3fn}),
+    "adamw": frozenset({torch.float32, torch.bfloat16}),
+    "sgd": frozenset({torch.float32, torch.bfloat16}),
     "sr_copy_": frozenset({torch.bfloat16}),
     "sr_add_": frozenset({torch.bfloat16}),
+    "swiglu": _WIDE | _NARROW,
+    "geglu": _WIDE | _NARROW,
+    "rope": _WIDE | _NARROW,
+    "rope_": _WIDE | _NARROW,
+    "rms_norm": _WIDE | _NARROW,
+    "add_rms_norm": _WIDE | _NARROW,
 }
 
 # The operations that other libraries offer too, and the module that each backend needs.
@@ -115,6 +125,23 @@ def choose(op: str, *tensors: Tensor, backend: str = "auto") -> str:
     if choice.backend == "reference" and tensors and tensors[0].is_cuda:
         _log_once(op, choice.reason)
     return choice.backend
+
+
+class Offer(NamedTuple):
+    """Who offers an operation beside plain torch.
+
+    Attributes:
+        dtypes: that the Triton kernel takes as its first tensor; empty without a kernel.
+        peers: libraries of others, each with the module that it needs.
+    """
+
+    dtypes: frozenset[torch.dtype]
+    peers: dict[str, str]
+
+
+def offers() -> dict[str, Offer]:
+    """Every operation that plain torch is not alone with, by name in alphabetical order."""
+    return {op: Offer(_KERNELS.get(op, frozenset()), _PEERS.get(op, {})) for op in sorted(_KERNELS.keys() | _PEERS)}
 
 
 def _wished(backend: str) -> _Wish:
