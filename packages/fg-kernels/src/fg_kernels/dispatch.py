@@ -39,6 +39,8 @@ _KERNELS: dict[str, frozenset[torch.dtype]] = {
     "dequantize_blockwise": frozenset({torch.uint8, torch.int8, torch.float8_e4m3fn}),
     "adamw": frozenset({torch.float32, torch.bfloat16}),
     "sgd": frozenset({torch.float32, torch.bfloat16}),
+    "cross_entropy_": _WIDE | _NARROW,
+    "linear_cross_entropy": _WIDE | _NARROW,
     "sr_copy_": frozenset({torch.bfloat16}),
     "sr_add_": frozenset({torch.bfloat16}),
     "swiglu": _WIDE | _NARROW,
@@ -50,7 +52,14 @@ _KERNELS: dict[str, frozenset[torch.dtype]] = {
 }
 
 # The operations that other libraries offer too, and the module that each backend needs.
-_PEERS: dict[str, dict[str, str]] = {}
+_PEERS: dict[str, dict[str, str]] = {
+    "linear_cross_entropy": {
+        "cce": "cut_cross_entropy",
+        "liger": "liger_kernel",
+        "quack": "quack",
+        "torch": "torch",
+    },
+}
 
 # The oldest generation with bf16 arithmetic (Ampere); what is compiled and tested begins there.
 _OLDEST_CAPABILITY = (8, 0)
