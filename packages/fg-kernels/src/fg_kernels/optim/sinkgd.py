@@ -96,4 +96,4 @@ def _direction(gradient: Tensor, iterations: int, eps: float, normalize: bool) -
 
 
 def _length(values: Tensor, eps: float, dim: int) -> Tensor:
-    return torch.linalg.vector_norm(values, dim=dim, keepdim=True).clamp_(min=eps)
+    return torch.linalg.vector_norm(values, dim=dim, keepdim=True).clamp(min=eps)
