@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from fg_kernels.measuring.machine import machine as describe
 
 
 def interleaved(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
@@ -45,15 +44,7 @@ def seconds_of(command: list[str]) -> float:
 
 def machine(*packages: str) -> dict[str, Any]:
     """What a reader needs to place the figures."""
-    return {
-        "command": " ".join(["hatch run bench", *sys.argv[1:]]),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "load_at_start": round(os.getloadavg()[0], 2),
-        "python": platform.python_version(),
-        "commit": _commit(),
-        "packages": {name: _version(name) for name in packages},
-    }
+    return describe(" ".join(["hatch run bench", *sys.argv[1:]]), *packages)
 
 
 def write_record(name: str, record: Mapping[str, Any]) -> Path:
@@ -62,23 +53,3 @@ def write_record(name: str, record: Mapping[str, Any]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=2) + "\n")
     return path
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
-
-
-def _commit() -> str:
-    result = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
-    return result.stdout.strip() or "unknown"
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"

@@ -55,6 +55,9 @@ _TABLE: Final = {
     "fg_checkpoint.commands": {
         "checkpoint": "list and verify the checkpoints of a run",
     },
+    "fg_kernels.commands": {
+        "kernels": "measure, check, compile and tune the kernels on this machine",
+    },
     "fg_inference.commands": {
         "inf": "serve a model over HTTP, or talk to a server",
     },

@@ -1,0 +1,152 @@
+"""The loss from hidden states beside its peers: forward and backward, against fp64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property, partial
+from typing import Final, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+import fg_kernels
+from fg_kernels.measuring.case import Absent, Case, Work, peer
+
+Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+_MIB: Final = 1 << 20
+_ORACLE_ROWS: Final = 1024
+_DEVICE_SIZES: Final = {
+    "llama-2-7b": (8192, 32000, 4096),
+    "llama-3-8b": (8192, 128256, 4096),
+    "llama-3-8b-small-batch": (2048, 128256, 4096),
+    "gemma-2-2b": (8192, 256000, 2304),
+}
+_HOST_SIZES: Final = {"8192x32000x256": (8192, 32000, 256)}
+_QUICK_SIZES: Final = {"512x4000x64": (512, 4000, 64)}
+
+
+class Outcome(NamedTuple):
+    """Loss, and gradients of hidden states and weight."""
+
+    loss: Tensor
+    x: Tensor
+    weight: Tensor
+
+
+class Problem:
+    """Hidden states, weight and targets of one size, and what fp64 makes of them."""
+
+    def __init__(self, tokens: int, vocabulary: int, hidden: int, device: torch.device) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.x = torch.randn(tokens, hidden, generator=generator).to(device, torch.bfloat16).requires_grad_()
+        weight = torch.randn(vocabulary, hidden, generator=generator) * hidden**-0.5
+        self.weight = weight.to(device, torch.bfloat16).requires_grad_()
+        self.target = torch.randint(vocabulary, (tokens,), generator=generator).to(device)
+
+    def outcome(self, loss: Loss) -> Outcome:
+        """Forward and backward."""
+        value = loss(self.x, self.weight, self.target)
+        x, weight = torch.autograd.grad(value, (self.x, self.weight))
+        return Outcome(value.detach(), x, weight)
+
+    @cached_property
+    def exact(self) -> Outcome:
+        """The mean loss and its gradients in fp64, by rows."""
+        x, weight = (value.detach().double().requires_grad_() for value in (self.x, self.weight))
+        total = torch.zeros((), dtype=torch.float64, device=x.device)
+        for rows, targets in zip(x.split(_ORACLE_ROWS), self.target.split(_ORACLE_ROWS), strict=True):
+            part = F.cross_entropy(F.linear(rows, weight), targets, reduction="sum") / len(self.target)
+            part.backward()
+            total += part.detach()
+        assert x.grad is not None and weight.grad is not None
+        return Outcome(total, x.grad, weight.grad)
+
+    def errors(self, loss: Loss) -> Mapping[str, float]:
+        """The absolute error of the loss and the relative errors of both gradients."""
+        ours, exact = self.outcome(loss), self.exact
+        return {
+            "loss error": abs(float(ours.loss.double() - exact.loss)),
+            "dx error": _distance(ours.x, exact.x),
+            "dw error": _distance(ours.weight, exact.weight),
+        }
+
+
+def loss_cases(device: torch.device, *, quick: bool = False) -> Iterator[Case]:
+    """One case for each size of model."""
+    sizes = _QUICK_SIZES if quick else _DEVICE_SIZES if device.type == "cuda" else _HOST_SIZES
+    for name, (tokens, vocabulary, hidden) in sizes.items():
+        yield _case(name, tokens, vocabulary, hidden)
+
+
+def plain(x: Tensor, weight: Tensor, target: Tensor) -> Tensor:
+    """What everybody writes: all logits, in the dtype of the operands."""
+    return F.cross_entropy(F.linear(x, weight), target)
+
+
+def _case(name: str, tokens: int, vocabulary: int, hidden: int) -> Case:
+    problems: dict[torch.device, Problem] = {}
+
+    def problem(device: torch.device) -> Problem:
+        if device not in problems:
+            problems[device] = Problem(tokens, vocabulary, hidden, device)
+        return problems[device]
+
+    def work(find: Callable[[torch.device], Loss], device: torch.device) -> Work:
+        loss, given = find(device), problem(device)
+        return Work(run=lambda: given.outcome(loss), facts=lambda: given.errors(loss))
+
+    return Case(
+        name=f"linear_cross_entropy/{name}",
+        op="linear_cross_entropy",
+        shape={"tokens": tokens, "vocabulary": vocabulary, "hidden": hidden},
+        elements=tokens * vocabulary,
+        flops=6 * tokens * vocabulary * hidden,
+        contenders={label: partial(work, find) for label, find in _CONTENDERS.items()},
+    )
+
+
+def _ours(mode: str, device: torch.device) -> Loss:
+    return lambda x, weight, target: fg_kernels.linear_cross_entropy(x, weight, target, mode=mode)
+
+
+def _torch_plain(device: torch.device) -> Loss:
+    return plain
+
+
+def _torch_chunked(device: torch.device) -> Loss:
+    chunked = getattr(F, "linear_cross_entropy", None)
+    if chunked is None:
+        raise Absent(f"torch {torch.__version__} has no torch.nn.functional.linear_cross_entropy")
+    return chunked
+
+
+def _compiled(device: torch.device) -> Loss:
+    if device.type != "cuda":
+        raise Absent("is measured on CUDA devices only")
+    return torch.compile(plain)
+
+
+def _liger(device: torch.device) -> Loss:
+    fused = peer("liger_kernel.transformers", device=device).LigerFusedLinearCrossEntropyLoss()
+    return lambda x, weight, target: fused(weight, x, target)
+
+
+def _cut_cross_entropy(device: torch.device) -> Loss:
+    return peer("cut_cross_entropy", device=device).linear_cross_entropy
+
+
+def _distance(ours: Tensor, exact: Tensor) -> float:
+    return float(torch.linalg.vector_norm(ours.double() - exact) / torch.linalg.vector_norm(exact))
+
+
+_CONTENDERS: Final[Mapping[str, Callable[[torch.device], Loss]]] = {
+    "fg_kernels": partial(_ours, "fast"),
+    "fg_kernels, tiny": partial(_ours, "tiny"),
+    "torch, all logits": _torch_plain,
+    "torch linear_cross_entropy": _torch_chunked,
+    "compiled, all logits": _compiled,
+    "liger": _liger,
+    "cut-cross-entropy": _cut_cross_entropy,
+}

@@ -1,0 +1,180 @@
+"""Optimizers beside their peers: one matrix of bf16, and the tensors of a whole model on a GPU."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+import fg_kernels
+from fg_kernels.measuring.case import Absent, Case, Work, peer
+
+Named: TypeAlias = list[tuple[str, Parameter]]
+Make: TypeAlias = Callable[[Named], torch.optim.Optimizer]
+Shapes: TypeAlias = Sequence[tuple[int, ...]]
+
+# Small against bf16: half a step at weights around one is 4e-3, so that rounding to nearest shows.
+_LEARNING_RATE: Final = 1e-4
+_PATH_SHAPE: Final = (256, 512)
+_PATH_UPDATES: Final = 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rule:
+    """An optimizer of ours and what must move for each bf16 parameter: gradient, weight and state, read and written."""
+
+    ours: Mapping[str, Make]
+    bytes_per_parameter: float
+    peers: Mapping[str, Callable[[torch.device], Make]]
+
+
+def llama_2_7b() -> list[tuple[int, ...]]:
+    """The 291 tensors of Llama 2 7B (Touvron et al., arXiv 2307.09288): 6.74e9 parameters."""
+    layer: list[tuple[int, ...]] = [*[(4096, 4096)] * 4, *[(11008, 4096)] * 2, (4096, 11008), *[(4096,)] * 2]
+    return [(32000, 4096), *layer * 32, (4096,), (32000, 4096)]
+
+
+def optimizer_cases(device: torch.device, *, quick: bool = False) -> Iterator[Case]:
+    """One case for each rule and size."""
+    sizes: dict[str, Shapes] = {"1024x1024": [(1024, 1024)]}
+    if device.type == "cuda" and not quick:
+        sizes = {"4096x4096": [(4096, 4096)], "4096x11008": [(4096, 11008)], "llama-2-7b": llama_2_7b()}
+    for name, rule in rules().items():
+        for size, shapes in sizes.items():
+            yield _case(f"{name}/{size}", name.partition("-")[0], rule, shapes)
+
+
+def rules() -> dict[str, Rule]:
+    """The optimizers that are measured, by the name of their case."""
+    return {
+        "adafactor": Rule(
+            ours=_both(fg_kernels.Adafactor),
+            # Update clipping needs the gradient three times: for its sums, for the update's norm, for the update.
+            bytes_per_parameter=3 * 2 + 2 * 2,
+            peers=_torch(torch.optim.Adafactor, foreach=True)
+            | {"transformers": _transformers_adafactor, "compiled reference": partial(_compiled, fg_kernels.Adafactor)},
+        ),
+        "adamw": Rule(
+            ours=_both(fg_kernels.AdamW),
+            bytes_per_parameter=3 * 2 + 4 * 4,
+            peers=_torch(torch.optim.AdamW, foreach=True)
+            | _torch(torch.optim.AdamW, fused=True)
+            | {"torchao": _torchao_adamw, "compiled reference": partial(_compiled, fg_kernels.AdamW)},
+        ),
+        "adamw-bf16": Rule(
+            ours=_both(fg_kernels.AdamW, state_dtype=torch.bfloat16),
+            bytes_per_parameter=3 * 2 + 4 * 2,
+            peers=_torch(torch.optim.AdamW, fused=True) | {"torchao": _torchao_adamw},
+        ),
+    }
+
+
+def state_bytes(optimizer: torch.optim.Optimizer) -> int:
+    """Bytes of all tensors in the state."""
+    tensors = (value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor))
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def path_error(make: Make, device: torch.device) -> float:
+    """Return how far along the path of fp64 an optimizer does not come, as a part of the path.
+
+    Several updates by one gradient, the same optimizer on bf16 and on fp64 parameters: 0 is the exact path, 1 stands
+    still. The mean over many elements: rounding that is right in expectation errs by little.
+    """
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(_PATH_SHAPE, generator=generator).bfloat16()
+    gradient = torch.randn(_PATH_SHAPE, generator=generator).bfloat16()
+    ends = [_trained(make, start, gradient, dtype, device) for dtype in (torch.bfloat16, torch.float64)]
+    travelled, exact = (end.double() - start.double().to(device) for end in ends)
+    return abs(1 - float((travelled * exact).sum() / exact.square().sum()))
+
+
+def _trained(make: Make, start: Tensor, gradient: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
+    parameter = Parameter(start.to(device, dtype, copy=True))
+    parameter.grad = gradient.to(device, dtype)
+    optimizer = make([("weight", parameter)])
+    for _ in range(_PATH_UPDATES):
+        optimizer.step()
+    return parameter.detach()
+
+
+def _case(name: str, op: str, rule: Rule, shapes: Shapes) -> Case:
+    elements = sum(map(math.prod, shapes))
+    contenders = {label: partial(_work, lambda device, make=make: make, shapes) for label, make in rule.ours.items()}
+    contenders |= {label: partial(_work, find, shapes) for label, find in rule.peers.items()}
+    return Case(
+        name=name,
+        op=op,
+        shape={"tensors": len(shapes), "parameters": elements},
+        elements=elements,
+        bytes=round(elements * rule.bytes_per_parameter),
+        contenders=contenders,
+    )
+
+
+def _work(find: Callable[[torch.device], Make], shapes: Shapes, device: torch.device) -> Work:
+    make = find(device)
+    named = [(f"layers.{i}.weight", _parameter(shape, device)) for i, shape in enumerate(shapes)]
+    optimizer = make(named)
+
+    def facts() -> dict[str, float]:
+        parameters = sum(parameter.numel() for _, parameter in named)
+        return {
+            "path error": path_error(make, device),
+            "state bytes per parameter": state_bytes(optimizer) / parameters,
+        }
+
+    return Work(run=lambda: optimizer.step(), facts=facts)
+
+
+def _parameter(shape: tuple[int, ...], device: torch.device) -> Parameter:
+    parameter = Parameter(torch.ones(shape, dtype=torch.bfloat16, device=device))
+    parameter.grad = torch.full_like(parameter, 1e-3)
+    return parameter
+
+
+def _both(kind: Callable[..., torch.optim.Optimizer], **options: Any) -> dict[str, Make]:
+    """Ours, with and without stochastic rounding: the difference is what the noise costs."""
+    return {
+        "fg_kernels": partial(kind, lr=_LEARNING_RATE, **options),
+        "fg_kernels, nearest": partial(kind, lr=_LEARNING_RATE, rounding="nearest", **options),
+    }
+
+
+def _torch(kind: Callable[..., torch.optim.Optimizer], **options: bool) -> dict[str, Callable[[torch.device], Make]]:
+    label = " ".join(["torch", *options])
+    return {label: lambda device: lambda named: kind(_values(named), lr=_LEARNING_RATE, **options)}
+
+
+def _transformers_adafactor(device: torch.device) -> Make:
+    kind = peer("transformers.optimization").Adafactor
+    options = {"lr": _LEARNING_RATE, "relative_step": False, "scale_parameter": False}
+    return lambda named: kind(_values(named), **options)
+
+
+def _torchao_adamw(device: torch.device) -> Make:
+    kind = peer("torchao.optim.adam", device=device)._AdamW
+    return lambda named: kind(_values(named), lr=_LEARNING_RATE, bf16_stochastic_round=True)
+
+
+def _compiled(kind: Callable[..., Any], device: torch.device) -> Make:
+    """Our plain rule through `torch.compile`, with the update number on the device: a number would be compiled in."""
+    if device.type != "cuda":
+        raise Absent("is measured on CUDA devices only")
+
+    def make(named: Named) -> torch.optim.Optimizer:
+        optimizer = kind(named, lr=_LEARNING_RATE, fused=False, capturable=True)
+        optimizer.step = torch.compile(optimizer.step)
+        return optimizer
+
+    return make
+
+
+def _values(named: Named) -> list[Parameter]:
+    return [parameter for _, parameter in named]

@@ -1,0 +1,249 @@
+"""What these kernels are to reach, as named gates over the rows of a benchmark.
+
+Gates are fractions of the copy bandwidth and matrix product rate measured in the same run, so they hold for any card;
+each also says what it means on an H200 (4.3 TB/s, 788 TFLOP/s). What a run has not measured counts as not run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import torch
+
+Row: TypeAlias = Mapping[str, Any]
+
+_OURS: Final = "fg_kernels"
+_TINY: Final = "fg_kernels, tiny"
+_MIB: Final = 1 << 20
+_BF16_BYTES: Final = 2
+
+
+class NotRun(Exception):  # noqa: N818  # no error: it says which figure a run does not have
+    """A target cannot be judged; the text is the reason."""
+
+
+class Figures:
+    """The rows of a run, by case and contender."""
+
+    def __init__(self, rows: Sequence[Row], device: torch.device) -> None:
+        self._rows = {(row["case"], row["contender"]): row for row in rows}
+        self._device = device
+
+    def of(self, case: str, key: str, contender: str = _OURS) -> float:
+        """One figure.
+
+        Raises:
+            NotRun: it was not measured.
+        """
+        row = self._rows.get((case, contender))
+        if row is None:
+            raise NotRun(f"no case {case} on {self._device.type}")
+        if "absent" in row:
+            raise NotRun(f"{contender}: {row['absent']}")
+        return row[key]
+
+    def on_gpu(self, case: str, key: str, contender: str = _OURS) -> float:
+        """One figure that means nothing on a CPU."""
+        if self._device.type != "cuda":
+            raise NotRun("needs a CUDA device")
+        return self.of(case, key, contender)
+
+    def cases(self, op: str) -> list[str]:
+        """The cases of an operation that were run."""
+        return list(dict.fromkeys(row["case"] for row in self._rows.values() if row["op"] == op))
+
+    def shape(self, case: str) -> Mapping[str, int]:
+        """Sizes of a case that was run."""
+        return self._rows[case, _OURS]["shape"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """A gate.
+
+    Attributes:
+        name: "A1".
+        what: in words.
+        limit: of the value.
+        at_least: whether the value has to reach the limit, or must not pass it.
+        value: computed from the figures of a run.
+    """
+
+    name: str
+    what: str
+    limit: float
+    at_least: bool
+    value: Callable[[Figures], float]
+
+    def judge(self, figures: Figures) -> dict[str, Any]:
+        """The verdict: passed, failed or not run."""
+        gate = f"{'≥' if self.at_least else '≤'} {self.limit:g}"
+        verdict = {"target": self.name, "what": self.what, "gate": gate}
+        try:
+            value = self.value(figures)
+        except NotRun as reason:
+            return verdict | {"result": "not run", "reason": str(reason)}
+        passed = value >= self.limit if self.at_least else value <= self.limit
+        return verdict | {"result": "passed" if passed else "failed", "value": value}
+
+
+def judged(rows: Sequence[Row], device: torch.device) -> list[dict[str, Any]]:
+    """The verdict on every target."""
+    figures = Figures(rows, device)
+    return [target.judge(figures) for target in TARGETS]
+
+
+def _fraction(case: str, key: str, contender: str = _OURS) -> Callable[[Figures], float]:
+    return lambda figures: figures.on_gpu(case, key, contender)
+
+
+def _noise_surcharge(figures: Figures) -> float:
+    case = "adafactor/4096x11008"
+    return figures.on_gpu(case, "ms") / figures.on_gpu(case, "ms", "fg_kernels, nearest") - 1
+
+
+def _state_and_workspace(figures: Figures) -> float:
+    case = "adafactor/llama-2-7b"
+    state = figures.of(case, "state bytes per parameter")
+    workspace = figures.of(case, "extra peak MiB") * _MIB / figures.shape(case)["parameters"]
+    return (state + workspace) / _BF16_BYTES
+
+
+def _both_adamws(figures: Figures) -> float:
+    cases = ("adamw/4096x11008", "adamw-bf16/4096x11008")
+    return min(figures.on_gpu(case, "of copy") for case in cases)
+
+
+def _workspace(case: str, contender: str = _OURS) -> Callable[[Figures], float]:
+    """MiB at the peak beyond the gradients of hidden states and weight, which are bf16."""
+
+    def value(figures: Figures) -> float:
+        peak = figures.on_gpu(case, "extra peak MiB", contender)
+        shape = figures.shape(case)
+        gradients = (shape["tokens"] + shape["vocabulary"]) * shape["hidden"] * _BF16_BYTES
+        return peak - gradients / _MIB
+
+    return value
+
+
+def _largest_loss_error(figures: Figures) -> float:
+    return max(figures.of(case, "loss error") for case in _losses(figures))
+
+
+def _worst_gradient(figures: Figures) -> float:
+    pairs = [(case, key) for case in _losses(figures) for key in ("dx error", "dw error")]
+    return max(figures.of(case, key) / figures.of(case, key, "torch, all logits") for case, key in pairs)
+
+
+def _losses(figures: Figures) -> list[str]:
+    cases = figures.cases("linear_cross_entropy")
+    if not cases:
+        raise NotRun("no case of linear_cross_entropy")
+    return cases
+
+
+_LLAMA, _GEMMA = "linear_cross_entropy/llama-3-8b", "linear_cross_entropy/gemma-2-2b"
+_SMALL: Final = "linear_cross_entropy/llama-3-8b-small-batch"
+
+TARGETS: Final = (
+    Target(
+        name="A1",
+        what="Adafactor, matrix of 16.8M: part of the copy bandwidth on 10 bytes per parameter",
+        limit=0.85,
+        at_least=True,
+        value=_fraction("adafactor/4096x4096", "of copy"),
+    ),
+    Target(
+        name="A2",
+        what="Adafactor, the 291 tensors of Llama 2 7B: the same (19 ms on an H200)",
+        limit=0.826,
+        at_least=True,
+        value=_fraction("adafactor/llama-2-7b", "of copy"),
+    ),
+    Target(
+        name="A3",
+        what="Adafactor: time that stochastic rounding adds to rounding to nearest, as a part",
+        limit=0.05,
+        at_least=False,
+        value=_noise_surcharge,
+    ),
+    Target(
+        name="A4",
+        what="Adafactor, Llama 2 7B: bytes of state and workspace per byte of weights",
+        limit=0.003,
+        at_least=False,
+        value=_state_and_workspace,
+    ),
+    Target(
+        name="A5",
+        what="AdamW, fp32 and bf16 state: the lower part of the copy bandwidth on 22 and 14 bytes per parameter",
+        limit=0.88,
+        at_least=True,
+        value=_both_adamws,
+    ),
+    Target(
+        name="C1",
+        what="loss of Llama 3 8B, 8192 tokens: part of the matrix product rate (38.6 ms on an H200)",
+        limit=0.85,
+        at_least=True,
+        value=_fraction(_LLAMA, "of matmul"),
+    ),
+    Target(
+        name="C1 memory",
+        what="the same: MiB beyond the gradients",
+        limit=256,
+        at_least=False,
+        value=_workspace(_LLAMA),
+    ),
+    Target(
+        name="C2",
+        what="loss of Gemma 2 2B, 8192 tokens: part of the matrix product rate (43 ms on an H200)",
+        limit=0.85,
+        at_least=True,
+        value=_fraction(_GEMMA, "of matmul"),
+    ),
+    Target(
+        name="C2 memory",
+        what="the same: MiB beyond the gradients",
+        limit=512,
+        at_least=False,
+        value=_workspace(_GEMMA),
+    ),
+    Target(
+        name="C3",
+        what="loss of Llama 3 8B, 2048 tokens: part of the matrix product rate",
+        limit=0.75,
+        at_least=True,
+        value=_fraction(_SMALL, "of matmul"),
+    ),
+    Target(
+        name="C4",
+        what="loss of Llama 3 8B in tiny mode: part of the matrix product rate",
+        limit=0.60,
+        at_least=True,
+        value=_fraction(_LLAMA, "of matmul", _TINY),
+    ),
+    Target(
+        name="C4 memory",
+        what="the same: MiB beyond the gradients",
+        limit=64,
+        at_least=False,
+        value=_workspace(_LLAMA, _TINY),
+    ),
+    Target(
+        name="C5",
+        what="loss: largest absolute error against fp64",
+        limit=1e-4,
+        at_least=False,
+        value=_largest_loss_error,
+    ),
+    Target(
+        name="C5 gradients",
+        what="loss: largest error of a gradient, in units of that of plain bf16 torch",
+        limit=1.25,
+        at_least=False,
+        value=_worst_gradient,
+    ),
+)
