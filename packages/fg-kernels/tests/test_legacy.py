@@ -6,16 +6,19 @@ import pytest
 import torch
 
 from fg_kernels.errors import UnknownOptionError
-from fg_kernels.legacy import adafactor, adamw, linear_cross_entropy_loss
+from fg_kernels.legacy import adafactor, adamw, apollo, linear_cross_entropy_loss, sinkgd
 from fg_kernels.nn import LinearCrossEntropyLoss
-from fg_kernels.optim import Adafactor, AdamW
+from fg_kernels.optim import Adafactor, AdamW, Apollo, SinkGD
 
 
 def weights() -> list[tuple[str, torch.nn.Parameter]]:
     return [("w", torch.nn.Parameter(torch.ones(4, 4)))]
 
 
-@pytest.mark.parametrize(("factory", "kind"), [(adamw, AdamW), (adafactor, Adafactor)])
+FACTORIES = [(adamw, AdamW), (adafactor, Adafactor), (apollo, Apollo), (sinkgd, SinkGD)]
+
+
+@pytest.mark.parametrize(("factory", "kind"), FACTORIES)
 @pytest.mark.parametrize(("old", "new"), [(True, "stochastic"), (False, "nearest")])
 def test_bf16_stochastic_round_becomes_rounding(factory, kind, old, new, caplog):
     optimizer = factory(weights(), lr=0.5, bf16_stochastic_round=old)

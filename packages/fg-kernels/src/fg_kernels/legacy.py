@@ -10,7 +10,7 @@ from torch.optim.optimizer import ParamsT
 
 from fg_kernels.errors import check_option
 from fg_kernels.nn import LinearCrossEntropyLoss
-from fg_kernels.optim import Adafactor, AdamW
+from fg_kernels.optim import Adafactor, AdamW, Apollo, SinkGD
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,22 @@ def adafactor(
     """Build `fg_kernels.optim.Adafactor`; `bf16_stochastic_round` becomes `rounding`."""
     _mention_execution_choices("Adafactor", torch_compile=torch_compile, use_triton=use_triton)
     return Adafactor(params, *args, rounding=_rounding(bf16_stochastic_round), **kwargs)
+
+
+def apollo(
+    params: ParamsT, *args: Any, torch_compile: bool = False, bf16_stochastic_round: bool = True, **kwargs: Any
+) -> Apollo:
+    """Build `fg_kernels.optim.Apollo`; `bf16_stochastic_round` becomes `rounding`."""
+    _mention_execution_choices("Apollo", torch_compile=torch_compile)
+    return Apollo(params, *args, rounding=_rounding(bf16_stochastic_round), **kwargs)
+
+
+def sinkgd(
+    params: ParamsT, *args: Any, torch_compile: bool = False, bf16_stochastic_round: bool = True, **kwargs: Any
+) -> SinkGD:
+    """Build `fg_kernels.optim.SinkGD`; `bf16_stochastic_round` becomes `rounding`."""
+    _mention_execution_choices("SinkGD", torch_compile=torch_compile)
+    return SinkGD(params, *args, rounding=_rounding(bf16_stochastic_round), **kwargs)
 
 
 def linear_cross_entropy_loss(
