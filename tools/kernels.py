@@ -2,8 +2,9 @@
 
     python -m tools.kernels interpreter [pytest arguments]
     python -m tools.kernels compiler [pytest arguments]
+    python -m tools.kernels limits            store the figures of compiled code that improved
 
-Triton reads TRITON_INTERPRET when a kernel is defined, so each of the two needs a process of its own.
+Triton reads TRITON_INTERPRET when a kernel is defined, so interpreter and compiler need processes of their own.
 """
 
 from __future__ import annotations
@@ -14,20 +15,26 @@ import sys
 from pathlib import Path
 
 _TESTS = Path(__file__).parents[1] / "packages" / "fg-kernels" / "tests"
-_INTERPRETED = {"interpreter": "1", "compiler": "0"}
+_COMMANDS = {
+    "interpreter": ("-m", "pytest", str(_TESTS / "interpreter")),
+    "compiler": ("-m", "pytest", str(_TESTS / "compiler")),
+    "limits": ("-m", "fg_kernels.compiling.report"),
+}
 
 
 def main() -> int:
-    """Run one of the two folders; the exit code is pytest's."""
+    """Run one of the commands; the exit code is its own."""
     part, *arguments = sys.argv[1:] or ["help"]
-    if part not in _INTERPRETED:
+    if part not in _COMMANDS:
         print(__doc__)
         return 2
-    # The blocks that were tuned for the machine at hand are no part of what is tested.
-    settings = {"TRITON_INTERPRET": _INTERPRETED[part], "OMP_NUM_THREADS": "1", "FG_KERNELS_CONFIGS": ""}
-    environment = os.environ | settings
-    command = [sys.executable, "-m", "pytest", str(_TESTS / part), *arguments]
-    return subprocess.run(command, env=environment, check=False).returncode
+    settings = {
+        "TRITON_INTERPRET": "1" if part == "interpreter" else "0",
+        "OMP_NUM_THREADS": "1",
+        "FG_KERNELS_CONFIGS": "",  # blocks tuned for the machine at hand are no part of what is tested
+    }
+    command = [sys.executable, *_COMMANDS[part], *arguments]
+    return subprocess.run(command, env=os.environ | settings, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from fg_kernels.compiling.flow import STRAIGHT, UNREACHABLE, Listing, loops_of
 from fg_kernels.compiling.sass import parse_sass, successors_in_sass
@@ -115,15 +117,29 @@ def instructions_of(listing: Listing, trips: Sequence[int]) -> int:
 
 
 def _disassembled(cubin: bytes) -> tuple[str, dict[str, int]]:
-    import triton
+    """Machine code as text, and the resources it declares; the text is kept in triton's cache beside the binary."""
+    from triton.runtime.cache import get_cache_manager
 
+    cache = get_cache_manager(hashlib.sha256(cubin).hexdigest())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "kernel.cubin"
         path.write_bytes(cubin)
-        sass = _output(triton.knobs.nvidia.nvdisasm, "-c", str(path))
-        resources = _output(triton.knobs.nvidia.cuobjdump, "--dump-resource-usage", str(path))
+        resources = _output("cuobjdump", "--dump-resource-usage", str(path))
+        if kept := cache.get_file("kernel.sass"):
+            sass = Path(kept).read_text("utf-8")
+        else:
+            sass = _output("nvdisasm", "-c", str(path))
+            cache.put(sass, "kernel.sass", binary=False)
     return sass, {name: int(value) for name, value in _RESOURCES.findall(resources)}
 
 
-def _output(tool: Any, *arguments: str) -> str:
-    return subprocess.run([tool.path, *arguments], capture_output=True, text=True, check=True).stdout
+def _output(tool: str, *arguments: str) -> str:
+    return subprocess.run([_path(tool), *arguments], capture_output=True, text=True, check=True).stdout
+
+
+@lru_cache(maxsize=2)
+def _path(tool: str) -> str:
+    """Where triton has a tool of the CUDA toolkit; it runs the tool to ask for its version, each time it is asked."""
+    import triton
+
+    return getattr(triton.knobs.nvidia, tool).path

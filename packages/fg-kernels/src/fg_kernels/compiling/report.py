@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from fg_kernels.compiling.code import Compiled
@@ -118,3 +118,22 @@ def _version() -> str:
     except ImportError as error:
         raise BackendError("compiling kernels needs triton: pip install 'fg-kernels[triton]'") from error
     return triton.__version__
+
+
+def _main() -> int:
+    """Compile everything and store what improved; 1 if a rule or a limit is broken."""
+    try:
+        report = compile_report(update=True, progress=_show)
+    except CompiledCodeError as error:
+        sys.stderr.write(f"\n{error}\n")
+        return 1
+    sys.stdout.write(f"\r{len(report.measured)} cases keep the limits in {table_path()}\n")
+    return 0
+
+
+def _show(done: int, total: int, finished: Finished) -> None:
+    sys.stderr.write(f"\r{done} of {total} {finished.task.key:<70.70} sm_{finished.task.arch:<4}")
+
+
+if __name__ == "__main__":
+    sys.exit(_main())
