@@ -10,6 +10,7 @@ from tools.bench.measure import write_record
 
 BENCHMARKS = {
     "config": "what reading a config costs, beside Hydra",
+    "kernels": "optimizers and losses beside their peers",
     "start": "how long the command line takes to start",
     "training": "tokens per second of three training loops",
 }

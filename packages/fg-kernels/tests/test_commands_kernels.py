@@ -1,0 +1,126 @@
+"""The verb `kernels`, as the command line calls it."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from fg_kernels import commands
+from fg_kernels.errors import BackendError, UnknownOptionError
+
+WITHOUT_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="is about machines without a GPU")
+
+
+def kernels(*words: str) -> int:
+    parser = argparse.ArgumentParser()
+    commands.configure("kernels", parser, words)
+    return commands.run("kernels", parser.parse_args(words))
+
+
+def test_the_command_line_is_read_without_torch():
+    script = (
+        "import argparse, sys; from fg_kernels import commands; parser = argparse.ArgumentParser()\n"
+        "commands.configure('kernels', parser, []); parser.parse_args(['bench', 'adamw', '--quick'])\n"
+        "assert not {'torch', 'numpy', 'triton'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_check_prints_its_findings_and_tells_progress_apart(capsys):
+    assert kernels("check", "noise", "sr_add_") == 0
+    printed = capsys.readouterr()
+    assert "known answers of Random123 that differ" in printed.out and "promises kept" in printed.out
+    assert "… noise by reference on cpu" in printed.err and "…" not in printed.out
+
+
+def test_check_as_json(capsys):
+    assert kernels("check", "noise", "--json") == 0
+    findings = json.loads(capsys.readouterr().out)
+    assert {finding["op"] for finding in findings} == {"noise"}
+    assert all(finding["kept"] and finding["value"] <= finding["limit"] for finding in findings)
+
+
+def test_check_of_a_broken_promise_fails(monkeypatch, capsys):
+    """A generator that is not Philox must be noticed: here one with another number of rounds."""
+    from fg_kernels import philox
+    from fg_kernels.measuring import promises
+
+    right = philox.philox4x32
+    monkeypatch.setattr(promises.philox, "philox4x32", lambda counter, key: right(counter, key, rounds=10))
+    assert kernels("check", "noise") == 1
+    assert "NO" in capsys.readouterr().out
+
+
+@WITHOUT_GPU
+def test_which_gives_the_reason(capsys):
+    assert kernels("which", "sr_copy_") == 0
+    heading, line = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["operation", "backend", "because", "on", "request"]
+    assert line.startswith("sr_copy_") and ("triton is not installed" in line or "not on a CUDA device" in line)
+
+
+def test_which_lists_every_operation(capsys):
+    from fg_kernels import dispatch
+
+    kernels("which", "--json")
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["op"] for row in rows] == list(dispatch.offers())
+    assert all(row["reason"] for row in rows)
+
+
+@pytest.mark.parametrize("words", [["which", "sr_cpy_"], ["check", "sr_cpy_"], ["bench", "sr_cpy_", "--quick"]])
+def test_an_operation_that_does_not_exist(words):
+    with pytest.raises(UnknownOptionError, match="sr_cpy_") as caught:
+        kernels(*words)
+    assert caught.value.exit_code == 2
+
+
+@WITHOUT_GPU
+def test_a_device_that_is_not_there():
+    with pytest.raises(BackendError, match="no CUDA device"):
+        kernels("bench", "--device", "cuda")
+
+
+@pytest.mark.parametrize("rounds", ["0", "-1", "some"])
+def test_rounds_are_positive(rounds, capsys):
+    with pytest.raises(SystemExit) as caught:
+        kernels("bench", "--rounds", rounds)
+    assert caught.value.code == 2
+    assert "positive whole number" in capsys.readouterr().err
+
+
+def test_bench_stores_what_it_prints(tmp_path, capsys):
+    stored = tmp_path / "record.json"
+    assert kernels("bench", "swiglu", "--quick", "--rounds", "2", "--device", "cpu", "--json", str(stored)) == 0
+    printed = capsys.readouterr().out
+    record = json.loads(stored.read_text("utf-8"))
+    assert record["device"] == "cpu" and record["rounds"] == 2
+    assert record["machine"]["packages"]["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
+    ours = next(row for row in record["results"] if row["contender"] == "fg_kernels")
+    assert ours["case"] in printed and ours["error"] < 0.01 and ours["ms on CPU"] > 0
+
+
+def test_bench_of_targets_prints_only_these(capsys):
+    assert kernels("bench", "swiglu", "--quick", "--rounds", "1", "--device", "cpu", "--targets") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("target") and any(line.startswith("A1") and "not run" in line for line in lines)
+
+
+def test_ctrl_c_leaves_no_traceback():
+    """Through the whole command line, where it is installed; the first line of progress says that work has begun."""
+    pytest.importorskip("fg_cli")
+    import signal
+
+    command = [sys.executable, "-m", "fg_cli", "kernels", "bench", "--rounds", "1000", "--quick"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as run:
+        assert run.stderr is not None
+        assert run.stderr.readline().startswith("…")
+        run.send_signal(signal.SIGINT)
+        _, said = run.communicate(timeout=60)
+    assert run.returncode == 130 and "Traceback" not in said

@@ -1,0 +1,160 @@
+"""The benchmark's own arithmetic: modelled bytes, targets, contenders that are absent, tables."""
+
+import math
+
+import pytest
+import torch
+
+from fg_kernels import Adafactor, AdamW
+from fg_kernels.measuring.bench import Plan, measured
+from fg_kernels.measuring.calibration import Peaks, calibrate
+from fg_kernels.measuring.case import Absent, Case, Work, peer
+from fg_kernels.measuring.clock import interleaved_ms
+from fg_kernels.measuring.losses import Problem, plain
+from fg_kernels.measuring.optimizers import llama_2_7b, path_error, state_bytes
+from fg_kernels.measuring.report import target_table
+from fg_kernels.measuring.table import number, text_table
+from fg_kernels.measuring.targets import TARGETS, judged
+
+CPU = torch.device("cpu")
+PLAN = Plan(device=CPU, rounds=2)
+PEAKS = Peaks(copy=1e9, matmul=1e9, matmul_dtype="float32")
+
+
+def row(case, contender="fg_kernels", **figures):
+    op = case.partition("/")[0]
+    return {"case": case, "op": op, "shape": {}, "contender": contender, **figures}
+
+
+def verdicts(rows, device="cuda"):
+    return {verdict["target"]: verdict for verdict in judged(rows, torch.device(device))}
+
+
+def test_llama_2_7b_has_its_291_tensors():
+    shapes = llama_2_7b()
+    assert len(shapes) == 291 and sum(map(math.prod, shapes)) == 6_738_415_616
+
+
+def test_contenders_take_turns():
+    order = []
+    contenders = {name: lambda name=name: order.append(name) for name in "ab"}
+    assert set(interleaved_ms(contenders, rounds=3, device=CPU)) == {"a", "b"}
+    assert order == ["a", "b"] * 3
+
+
+def test_peaks_are_rates_of_this_machine():
+    """A copy faster than 10 TB/s or slower than 100 MB/s is an error of the measurement."""
+    peaks = calibrate(CPU, rounds=3)
+    assert 1e8 < peaks.copy < 1e13 and 1e8 < peaks.matmul < 1e15
+
+
+def test_who_cannot_take_part_is_reported_with_the_reason():
+    def without_library(device):
+        return peer("a_library_that_nobody_has")
+
+    def out_of_memory(device):
+        def run():
+            raise torch.OutOfMemoryError("out of memory\nand a page of advice")
+
+        return Work(run=run)
+
+    case = Case(
+        name="copy/16",
+        op="copy",
+        shape={"elements": 16},
+        elements=16,
+        contenders={
+            "fg_kernels": lambda device: Work(run=lambda: torch.ones(16).clone(), facts=lambda: {"error": 0.5}),
+            "peer": without_library,
+            "large": out_of_memory,
+        },
+    )
+    ours, absent, failed = measured(case, PLAN, PEAKS)
+    assert ours["moved bytes per element"] == 4 + 4 + 4 and ours["error"] == 0.5  # ones written, read, copy written
+    assert absent["absent"] == "a_library_that_nobody_has is not installed"
+    assert failed["absent"] == "failed: out of memory"
+
+
+def test_a_peer_for_cuda_devices_is_absent_on_a_cpu():
+    with pytest.raises(Absent, match="needs a CUDA device"):
+        peer("torch", device=CPU)
+    assert peer("torch") is torch
+
+
+def test_path_errors_tell_standing_still_from_following():
+    assert path_error(lambda named: AdamW(named, lr=1e-4), CPU) < 0.02
+    assert path_error(lambda named: AdamW(named, lr=1e-4, rounding="nearest"), CPU) > 0.9
+    assert math.isnan(path_error(lambda named: AdamW(named, lr=0.0), CPU)), "there is no path"
+
+
+def test_state_is_counted_in_bytes():
+    parameter = torch.nn.Parameter(torch.zeros(64, 32, dtype=torch.bfloat16))
+    parameter.grad = torch.ones_like(parameter)
+    for optimizer, expected in ((AdamW([parameter]), 8 * 64 * 32), (Adafactor([parameter]), 4 * (64 + 32))):
+        optimizer.step()
+        assert state_bytes(optimizer) == expected
+
+
+def test_errors_of_a_loss_are_those_against_fp64():
+    problem = Problem(64, 300, 16, CPU)
+    wide = problem.errors(lambda x, weight, target: plain(x.double(), weight.double(), target))
+    assert wide["loss error"] < 1e-12
+    assert 1e-4 < wide["dx error"] < 4e-3, "gradients of bf16 operands are rounded to bf16"
+    off = problem.errors(lambda x, weight, target: plain(x.double(), weight.double(), target) + 0.25)
+    assert off["loss error"] == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(("fraction", "result"), [(0.9, "passed"), (0.85, "passed"), (0.84, "failed")])
+def test_a_target_is_a_gate(fraction, result):
+    found = verdicts([row("adafactor/4096x4096", **{"of copy": fraction})])["A1"]
+    assert (found["result"], found["value"], found["gate"]) == (result, fraction, "≥ 0.85")
+
+
+def test_what_was_not_measured_is_not_run():
+    assert {verdict["result"] for verdict in verdicts([]).values()} == {"not run"}
+    absent = [row("adafactor/4096x4096", absent="failed: out of memory")]
+    assert verdicts(absent)["A1"]["reason"] == "fg_kernels: failed: out of memory"
+    on_cpu = [row("adafactor/4096x4096", **{"of copy": 0.9})]
+    assert verdicts(on_cpu, "cpu")["A1"]["result"] == "not run"
+
+
+def test_surcharge_memory_and_errors_are_computed_from_the_rows():
+    case = "linear_cross_entropy/llama-3-8b"
+    shape = {"tokens": 8192, "vocabulary": 128256, "hidden": 4096}
+    errors = {"loss error": 5e-5, "dx error": 0.002, "dw error": 0.003}
+    gradients_mib = (8192 + 128256) * 4096 * 2 / 2**20
+    rows = [
+        row("adafactor/4096x11008", ms=1.03),
+        row("adafactor/4096x11008", "fg_kernels, nearest", ms=1.0),
+        row(case, **errors, **{"extra peak MiB": gradients_mib + 250, "of matmul": 0.9}) | {"shape": shape},
+        row(case, "torch, all logits", **errors | {"dx error": 0.001}),
+    ]
+    found = verdicts(rows)
+    assert found["A3"]["value"] == pytest.approx(0.03) and found["A3"]["result"] == "passed"
+    assert found["C1 memory"]["value"] == pytest.approx(250) and found["C1 memory"]["result"] == "passed"
+    assert found["C5"]["value"] == 5e-5
+    assert found["C5 gradients"]["value"] == pytest.approx(2) and found["C5 gradients"]["result"] == "failed"
+
+
+def test_every_target_has_a_name_of_its_own_and_a_line():
+    assert len({target.name for target in TARGETS}) == len(TARGETS)
+    table = target_table(judged([], CPU))
+    assert table.count("not run") == len(TARGETS)
+
+
+def test_figures_are_short_and_columns_straight():
+    assert [number(value) for value in (None, 0, 0.12345, 1.5e-6, 1234.5, -3.14159)] == [
+        *("–", "0", "0.123", "1.5e-06", "1,234", "-3.14"),
+    ]
+    table = text_table(("name", "ms", "why"), [("a", "10", "x"), ("long", "2.5", "yy")])
+    assert table.splitlines() == ["name   ms  why", "a      10  x", "long  2.5  yy"]
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_events_time_the_device():
+    """A product of 8192 takes more than 0.1 ms on anything, and a flushed copy at least as long as a warm one."""
+    a = torch.ones(8192, 8192, dtype=torch.bfloat16, device="cuda")
+    times = interleaved_ms({"product": lambda: a @ a}, rounds=5, device=a.device)
+    assert 0.1 < times["product"] < 1000
+    assert calibrate(a.device, rounds=5).copy > 1e11
