@@ -93,10 +93,8 @@ def as_json(report: Report) -> str:
     return json.dumps(content, indent=2)
 
 
-def _compared(
-    version: str, measured: Measured, broken: list[str], *, complete: bool, path: Path | None = None
-) -> Report:
-    limits = read_limits(path or table_path())
+def _compared(version: str, measured: Measured, broken: list[str], *, complete: bool) -> Report:
+    limits = read_limits(table_path())
     if version != limits.triton:
         return Report(version, measured, broken, gated=False)
     if not complete:
