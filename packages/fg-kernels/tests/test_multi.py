@@ -77,12 +77,11 @@ def test_each_member_does_what_it_would_alone():
     named = dict(alone.named_parameters())
     hidden = [named["up.weight"], named["down.weight"]]
     rest = [p for p in named.values() if not any(p is h for h in hidden)]
-    adamw, muon = torch.optim.AdamW(rest, lr=1e-2, eps=1e-6), torch.optim.Muon(hidden, lr=1e-3)
+    adamw, muon = AdamW(rest, lr=1e-2), Muon(hidden, lr=1e-3)
     for step in range(4):
         give_gradients(alone, step)
         adamw.step(), muon.step()
-    for a, b in zip(together.parameters(), alone.parameters(), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
+    assert_equal_bits(together, alone)
 
 
 def test_schedules_scale_every_groups_own_rate():
@@ -259,3 +258,29 @@ def test_state_is_exposed_after_updates_of_single_parameters():
     optimizer.step_param(module.up.weight)
     assert list(optimizer.state) == [module.up.weight]
     assert optimizer.state[module.up.weight] is optimizer.optimizers["muon"].state[module.up.weight]
+
+
+def test_a_member_alone_is_copied_with_a_step_of_its_own():
+    weight = nn.Parameter(torch.ones(3))
+    optimizer = AdamW([("w", weight)], lr=0.1)
+    torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
+    other, other_weight = copy.deepcopy((optimizer, weight))
+    other_weight.grad = torch.ones(3)
+    other.step()
+    assert (weight == 1).all() and (other_weight < 1).all()
+
+
+def test_state_that_one_member_refuses_changes_none():
+    module = model()
+    optimizer = make_re_multiopt(module.named_parameters(), MAP, factories())
+    train(module, optimizer, range(1))
+    saved = copy.deepcopy(optimizer.state_dict())
+    train(module, optimizer, range(1, 2))
+    saved["param_groups"][1]["param_names"][0] = "left.weight"
+    with pytest.raises(StateMismatchError, match=r"'muon'.*saved 'left\.weight', here 'up\.weight'"):
+        optimizer.load_state_dict(saved)
+    assert {state["step"] for state in optimizer.state.values()} == {2}
+    saved["param_groups"][1]["param_names"].pop()
+    saved["param_groups"][1]["params"].pop()
+    with pytest.raises(StateMismatchError, match="'muon'"):
+        optimizer.load_state_dict(saved)

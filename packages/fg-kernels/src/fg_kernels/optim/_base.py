@@ -66,6 +66,10 @@ class Update:
         """The number of this update, from 1; a 0-d int64 tensor if the optimizer is capturable."""
         return self.state["step"]
 
+    def noise_name(self, part: str = "") -> str:
+        """The name that keys the noise of the weights, or of a `part` of the state."""
+        return f"{self.name}#{part}" if part else self.name
+
     def round_into(self, target: Tensor, value: Tensor, part: str = "") -> None:
         """Copy `value` into a tensor of fewer bits, rounding as the group says.
 
@@ -74,7 +78,7 @@ class Update:
         if target.dtype != torch.bfloat16 or self.group["rounding"] != "stochastic":
             target.copy_(value)
             return
-        name = f"{self.name}#{part}" if part else self.name
+        name = self.noise_name(part)
         key = {"seed": self.group["seed"], "name": name, "step": self.step, "window": self.window}
         sr_copy_(local(target), local(value), **key)
 
@@ -250,8 +254,11 @@ class Optimizer(torch.optim.Optimizer):
         raise NotImplementedError(f"{type(self).__name__} names a kernel and does not use it")
 
     def __getstate__(self) -> dict[str, Any]:
-        """Everything but the hooks, so that an optimizer can be copied; torch keeps only groups and state."""
-        return {name: value for name, value in self.__dict__.items() if "_hooks" not in name}
+        """Everything but the hooks, so that an optimizer can be copied; torch keeps only groups and state.
+
+        A schedule puts a `step` of its own into the instance, which belongs to the original.
+        """
+        return {name: value for name, value in self.__dict__.items() if "_hooks" not in name and name != "step"}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what `state_dict` returned, bit for bit.

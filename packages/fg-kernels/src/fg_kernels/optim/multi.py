@@ -6,6 +6,7 @@ import difflib
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, TypeAlias, overload
 
 import torch
@@ -104,12 +105,14 @@ class MultiOptimizer(torch.optim.Optimizer):
         """Restore every member from its own groups.
 
         Raises:
-            StateMismatchError: the saved groups belong to other members.
+            StateMismatchError: the saved groups belong to other members or parameters; nothing was loaded then.
         """
         saved = state_dict["param_groups"]
         saved_owners, owners = ([g.get("optimizer") for g in groups] for groups in (saved, self.param_groups))
         if saved_owners != owners:
             raise StateMismatchError(f"saved groups belong to optimizers {saved_owners}, here they are {owners}")
+        for theirs, ours in zip(saved, self.param_groups, strict=True):
+            _check_parameters(theirs, ours)
         for name, optimizer in self.optimizers.items():
             groups = [group for group in saved if group["optimizer"] == name]
             ids = {key for group in groups for key in group["params"]}
@@ -180,6 +183,16 @@ def make_re_multiopt(
     for name, parameters in assigned.items():
         logger.info("optimizer %s: %d parameters%s", name, len(parameters), "" if parameters else ", not built")
     return MultiOptimizer({name: factories[name](parameters) for name, parameters in assigned.items() if parameters})
+
+
+def _check_parameters(saved: Mapping[str, Any], group: Mapping[str, Any]) -> None:
+    """Compare a saved group with its counterpart: names where both have them, else how many."""
+    theirs, ours = saved.get("param_names"), group.get("param_names")
+    if not theirs or not ours:
+        theirs, ours = ([f"parameter {i}" for i in range(len(g["params"]))] for g in (saved, group))
+    for there, here in zip_longest(theirs, ours, fillvalue="nothing"):
+        if there != here:
+            raise StateMismatchError(f"saved group of optimizer {group['optimizer']!r}: saved {there!r}, here {here!r}")
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
