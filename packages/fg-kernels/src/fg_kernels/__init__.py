@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fg_kernels.functional import (
         RopeFrequencies,
         add_rms_norm,
+        cross_entropy_,
         dequantize_blockwise,
         geglu,
         linear_cross_entropy,
@@ -73,6 +74,7 @@ __all__ = [
     "__version__",
     "add_rms_norm",
     "causal_lm_loss",
+    "cross_entropy_",
     "dequantize_blockwise",
     "geglu",
     "linear_cross_entropy",
@@ -110,6 +112,7 @@ _MODULES = {
     "UnknownOptionError": "errors",
     "add_rms_norm": "functional",
     "causal_lm_loss": "nn",
+    "cross_entropy_": "functional",
     "dequantize_blockwise": "functional",
     "geglu": "functional",
     "linear_cross_entropy": "functional",

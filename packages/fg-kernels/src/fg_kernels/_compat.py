@@ -33,6 +33,16 @@ def run_body(operation: Any, tensor: Tensor | None, args: Sequence[Any], kwargs:
     return operation.redispatch(torch._C.DispatchKeySet(key), *args, **kwargs)
 
 
+def allocations(profiler: Any) -> list[int]:
+    """Return the bytes allocated on the CPU (negative where they were freed), in order of time, while profiling.
+
+    The events of `torch.profiler.profile(profile_memory=True)` (2.11 to 2.13) show their totals for each operation only.
+    """
+    events = (event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]")
+    on_cpu = (event for event in events if event.device_type() == torch._C._autograd.DeviceType.CPU)
+    return [event.nbytes() for event in sorted(on_cpu, key=lambda event: event.start_ns())]
+
+
 def newton_schulz(matrix: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
     """Orthogonalise `matrix` (rows, columns) as `torch.optim.Muon` does: in bf16 products, which are also returned.
 

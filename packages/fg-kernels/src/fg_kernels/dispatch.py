@@ -37,6 +37,7 @@ _NARROW = frozenset({torch.bfloat16, torch.float16})
 _KERNELS: dict[str, frozenset[torch.dtype]] = {
     "quantize_blockwise": _WIDE | _NARROW,
     "dequantize_blockwise": frozenset({torch.uint8, torch.int8, torch.float8_e4m3fn}),
+    "adafactor": frozenset({torch.float32, torch.bfloat16}),
     "adamw": frozenset({torch.float32, torch.bfloat16}),
     "sgd": frozenset({torch.float32, torch.bfloat16}),
     "cross_entropy_": _WIDE | _NARROW,
@@ -50,6 +51,9 @@ _KERNELS: dict[str, frozenset[torch.dtype]] = {
     "rms_norm": _WIDE | _NARROW,
     "add_rms_norm": _WIDE | _NARROW,
 }
+
+# Where a program holds the whole last dimension: how much fits into its registers.
+_WIDEST = {"rms_norm": 8192, "add_rms_norm": 8192, "rope": 2048, "rope_": 2048}
 
 # The operations that other libraries offer too, and the module that each backend needs.
 _PEERS: dict[str, dict[str, str]] = {
@@ -174,6 +178,8 @@ def _obstacle(op: str, tensors: tuple[Tensor, ...], *, interpret: bool) -> str |
     first = tensors[0] if tensors else None
     if first is not None and first.dtype not in dtypes:
         return f"the kernel takes {', '.join(sorted(map(str, dtypes)))}, not {first.dtype}"
+    if first is not None and op in _WIDEST and first.shape[-1] > _WIDEST[op]:
+        return f"the kernel takes at most {_WIDEST[op]} features, not {first.shape[-1]}"
     if not _has_triton():
         return "triton is not installed"
     if interpret:

@@ -1,28 +1,45 @@
-"""Cross entropy of a linear layer, without ever holding all its logits.
-
-The logits of a language model, (tokens, vocabulary), are the largest tensor of a training step, and they are needed
-only to be turned into gradients. Here the tokens are taken in chunks; each chunk's logits become its gradients at
-once, in place, as in Liger (Hsu et al., "Liger Kernel: Efficient Triton Kernels for LLM Training", 2024). Unlike
-there the loss and the gradient of the weight are accumulated in fp32 whatever the operands are, and the chunk is
-as large as a memory budget allows: small chunks spend their time adding up the weight gradient.
-"""
+"""The cross entropy of a linear layer over its full logits: the definition that the sparing versions are held to."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from fg_kernels.errors import HyperparameterError, OperandError, check_option, check_range
-from fg_kernels.reference._chunked_loss import Recipe, chunked_loss
 
-MODES = ("auto", "fast")
-BACKENDS = ("auto", "reference")
+MODES = ("auto", "fast", "tiny")
 REDUCTIONS = ("mean", "sum", "none")
 
-_MIB = 1 << 20
-_DEFAULT_ROWS = 2048
-_LARGE_VOCABULARY_ROWS = 1024
-_DEFAULT_BYTES = 256 * _MIB
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LossOptions:
+    """What the loss of one target is, given its logits.
+
+    Attributes:
+        ignore_index: targets with this value neither count nor receive a gradient.
+        softcap: logits become `softcap * tanh(logits / softcap)` (Gemma 2, arXiv 2408.00118); None turns it off.
+        z_loss: adds `z_loss * logsumexp(logits)**2` per target (PaLM, arXiv 2204.02311).
+        label_smoothing: in [0, 1), weight of the uniform distribution in the target.
+        logit_scale: factor of the logits, applied before the soft cap.
+
+    Raises:
+        HyperparameterError: a number outside its range.
+    """
+
+    ignore_index: int = -100
+    softcap: float | None = None
+    z_loss: float = 0.0
+    label_smoothing: float = 0.0
+    logit_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_range("label_smoothing", self.label_smoothing, 0.0, 1.0)
+        check_range("z_loss", self.z_loss, 0.0)
+        if self.softcap is not None and not self.softcap > 0:
+            raise HyperparameterError(f"softcap={self.softcap!r} must be positive; None turns it off")
 
 
 def linear_cross_entropy(
@@ -43,109 +60,98 @@ def linear_cross_entropy(
     acc_dtype: torch.dtype = torch.float32,
     backend: str = "auto",
 ) -> Tensor:
-    """Return the cross entropy of `logit_scale * (x @ weight.T + bias)` against `target`.
+    """Return the cross entropy of `logit_scale * (x @ weight.T + bias)` against `target`, by way of all logits.
 
-    The result and its gradients are those of `torch.nn.functional.cross_entropy` over the full logits, for any size
-    of chunk. With `reduction="mean"` or `"sum"` the gradients are formed during the forward pass (three matrix
-    products in all, like the plain loss); with `"none"` the logits are computed again in the backward pass.
-
-    Args:
-        x: hidden states (..., hidden).
-        weight: output embedding (vocabulary, hidden).
-        target: int64 class indices (...).
-        bias: (vocabulary,).
-        shift: the target of position t is `target[..., t + shift]`, along the last leading dimension of `x`.
-        ignore_index: targets with this value neither count nor receive a gradient.
-        reduction: "mean" over the counted targets, "sum", or "none" for the loss of every target.
-        softcap: logits become `softcap * tanh(logits / softcap)` (Gemma 2, arXiv 2408.00118).
-        z_loss: adds `z_loss * logsumexp(logits)**2` per target (PaLM, arXiv 2204.02311).
-        label_smoothing: in [0, 1), weight of the uniform distribution in the target.
-        logit_scale: factor of the logits, applied before the soft cap.
-        mode: "fast" (chunks of tokens) or "auto", which chooses it.
-        budget_mib: memory for the logits of one chunk, MiB; by default 2048 rows' if at most 256, else 1024 rows'.
-        acc_dtype: of the loss and of the accumulated weight gradient; never below that of the operands.
-        backend: "reference" or "auto", which chooses it.
-
-    Returns:
-        0-d tensor in the accumulation dtype; with `reduction="none"` a tensor (..., seq - shift), zero where ignored.
-
-    Raises:
-        KernelError: an unknown name, a number outside its range, shapes or dtypes that do not fit.
+    `mode`, `budget_mib` and `backend` are taken and change nothing. The other arguments, the result and the errors
+    are those of `fg_kernels.functional.linear_cross_entropy`.
     """
-    _check_choices(reduction, mode, backend)
-    _check_numbers(softcap, z_loss, label_smoothing)
-    _check_operands(x, weight, target, bias, shift)
-    operand, accumulate = _dtypes(x, weight, acc_dtype)
-    rows = _chunk_rows(target.numel(), weight.shape[0], accumulate.itemsize, budget_mib)
-    recipe = Recipe(rows, operand, accumulate, ignore_index, softcap, z_loss, label_smoothing, logit_scale)
-    targets = _shift_left(target, shift, ignore_index)
-    losses = chunked_loss(x.flatten(0, -2), weight, bias, targets.flatten(), recipe, per_target=reduction == "none")
+    options = LossOptions(
+        ignore_index=ignore_index,
+        softcap=softcap,
+        z_loss=z_loss,
+        label_smoothing=label_smoothing,
+        logit_scale=logit_scale,
+    )
+    check_linear_cross_entropy(x, weight, target, bias, shift=shift, reduction=reduction, mode=mode)
+    check_classes(target, weight.shape[0], ignore_index)
+    wide = torch.promote_types(acc_dtype, torch.promote_types(x.dtype, weight.dtype))
+    targets = shift_left(target, shift, ignore_index)
+    # What stands at an ignored position may be NaN, and no product with zero gets rid of that.
+    known = x.masked_fill((targets == ignore_index)[..., None], 0.0)
+    logits = F.linear(known.to(wide), weight.to(wide), None if bias is None else bias.to(wide))
+    losses = _losses(logits.flatten(0, -2), targets.flatten(), options)
+    return reduced(losses, targets, shift, reduction, ignore_index)
+
+
+def _losses(logits: Tensor, target: Tensor, options: LossOptions) -> Tensor:
+    logits = logits * options.logit_scale
+    if options.softcap is not None:
+        logits = options.softcap * torch.tanh(logits / options.softcap)
+    losses = F.cross_entropy(
+        logits,
+        target,
+        ignore_index=options.ignore_index,
+        label_smoothing=options.label_smoothing,
+        reduction="none",
+    )
+    penalty = options.z_loss * logits.logsumexp(dim=-1).square()
+    return losses + penalty.masked_fill(target == options.ignore_index, 0.0)
+
+
+def reduced(losses: Tensor, targets: Tensor, shift: int, reduction: str, ignore_index: int) -> Tensor:
+    """Reduce the losses of all positions, or give them the shape of the targets that remain after the shift.
+
+    `losses` may be their sum already, unless `reduction` is "none".
+    """
     if reduction == "none":
-        return losses.view(target.shape)[..., : target.shape[-1] - shift]
-    return losses / (targets != ignore_index).sum() if reduction == "mean" else losses
+        return losses.view(targets.shape)[..., : targets.shape[-1] - shift]
+    total = losses.sum()
+    return total / (targets != ignore_index).sum() if reduction == "mean" else total
 
 
-def _check_choices(reduction: str, mode: str, backend: str) -> None:
-    check_option("reduction", reduction, REDUCTIONS)
-    check_option("mode", mode, MODES)
-    check_option("backend", backend, BACKENDS)
-
-
-def _check_numbers(softcap: float | None, z_loss: float, label_smoothing: float) -> None:
-    check_range("label_smoothing", label_smoothing, 0.0, 1.0)
-    check_range("z_loss", z_loss, 0.0)
-    if softcap is not None and not softcap > 0:
-        raise HyperparameterError(f"softcap={softcap!r} must be positive; None turns it off")
-
-
-def _check_operands(x: Tensor, weight: Tensor, target: Tensor, bias: Tensor | None, shift: int) -> None:
-    shapes = f"x {tuple(x.shape)}, weight {tuple(weight.shape)}, target {tuple(target.shape)}"
-    if weight.ndim != 2 or x.ndim < 2 or x.shape[-1] != weight.shape[1] or x.shape[:-1] != target.shape:
-        raise OperandError(f"expected x (..., hidden), weight (vocabulary, hidden), target (...); got {shapes}")
-    if bias is not None and bias.shape != weight.shape[:1]:
-        raise OperandError(f"expected bias ({weight.shape[0]},), got {tuple(bias.shape)}")
-    if not (x.is_floating_point() and weight.is_floating_point()) or target.dtype != torch.int64:
-        raise OperandError(
-            f"x and weight must be floating point and target int64; got {x.dtype}, {weight.dtype}, {target.dtype}"
-        )
-    if not 0 <= shift <= target.shape[-1]:
-        raise OperandError(f"shift={shift} does not fit into a sequence; got {shapes}")
-
-
-def _dtypes(x: Tensor, weight: Tensor, acc_dtype: torch.dtype) -> tuple[torch.dtype, torch.dtype]:
-    """Return the dtypes of operands and of accumulation.
-
-    Narrow operands are multiplied as they are only where a product can be accumulated and returned in fp32, that is
-    on CUDA; elsewhere they are raised first.
-    """
-    device = x.device.type
-    if torch.is_autocast_enabled(device):
-        operand = torch.get_autocast_dtype(device)
-    else:
-        operand = torch.promote_types(x.dtype, weight.dtype)
-    accumulate = torch.promote_types(acc_dtype, operand)
-    return operand if x.is_cuda and accumulate == torch.float32 else accumulate, accumulate
-
-
-def _chunk_rows(tokens: int, vocabulary: int, itemsize: int, budget_mib: float | None) -> int:
-    """Return rows per chunk, at least one; the chunks are made equal so that no short one is left over.
-
-    Two buffers of a chunk's logits exist at a time. The floor of 1024 rows keeps the accumulation of the weight
-    gradient (8 bytes per element and chunk) below the arithmetic of current accelerators.
-    """
-    row_bytes = 2 * vocabulary * itemsize
-    if budget_mib is None:
-        limit = _DEFAULT_ROWS if _DEFAULT_ROWS * row_bytes <= _DEFAULT_BYTES else _LARGE_VOCABULARY_ROWS
-    else:
-        check_range("budget_mib", budget_mib, 0.0)
-        limit = max(1, int(budget_mib * _MIB) // row_bytes)
-    chunks = max(1, -(-tokens // limit))
-    return max(1, -(-tokens // chunks))
-
-
-def _shift_left(target: Tensor, shift: int, ignore_index: int) -> Tensor:
+def shift_left(target: Tensor, shift: int, ignore_index: int) -> Tensor:
     """Move targets instead of slicing `x`, which would copy it."""
     if shift == 0:
         return target
     padding = target.new_full((*target.shape[:-1], shift), ignore_index)
     return torch.cat((target[..., shift:], padding), dim=-1)
+
+
+def check_linear_cross_entropy(
+    x: Tensor, weight: Tensor, target: Tensor, bias: Tensor | None, *, shift: int, reduction: str, mode: str
+) -> None:
+    """Raise what `linear_cross_entropy` raises about names, shapes, dtypes and devices."""
+    check_option("reduction", reduction, REDUCTIONS)
+    check_option("mode", mode, MODES)
+    shapes = f"x {tuple(x.shape)}, weight {tuple(weight.shape)}, target {tuple(target.shape)}"
+    if weight.ndim != 2 or x.ndim < 2 or x.shape[-1] != weight.shape[1] or x.shape[:-1] != target.shape:
+        raise OperandError(f"expected x (..., hidden), weight (vocabulary, hidden), target (...); got {shapes}")
+    if 0 in weight.shape:
+        raise OperandError(f"the vocabulary and the hidden size must be at least 1; got {shapes}")
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise OperandError(f"expected bias ({weight.shape[0]},), got {tuple(bias.shape)}")
+    if not 0 <= shift <= target.shape[-1]:
+        raise OperandError(f"shift={shift} does not fit into a sequence; got {shapes}")
+    _check_kinds(x, weight, target, bias)
+
+
+def _check_kinds(x: Tensor, weight: Tensor, target: Tensor, bias: Tensor | None) -> None:
+    given = [tensor for tensor in (x, weight, target, bias) if tensor is not None]
+    floating = all(tensor.is_floating_point() for tensor in (x, weight, bias) if tensor is not None)
+    if not floating or target.dtype != torch.int64:
+        dtypes = ", ".join(str(tensor.dtype) for tensor in given)
+        raise OperandError(f"x, weight and bias must be floating point and target int64; got {dtypes}")
+    if len({tensor.device for tensor in given}) > 1:
+        raise OperandError(f"the operands are on {', '.join(str(tensor.device) for tensor in given)}; move them")
+
+
+def check_classes(target: Tensor, vocabulary: int, ignore_index: int) -> None:
+    """Raise unless every target is a class or ignored; on a CUDA device, which would have to be waited for, do not."""
+    if target.is_cuda:
+        return
+    wrong = target[(target != ignore_index) & ((target < 0) | (target >= vocabulary))]
+    if wrong.numel():
+        raise OperandError(
+            f"target {wrong[0].item()} (and {wrong.numel() - 1} more) is neither a class, 0 to {vocabulary - 1}, "
+            f"nor ignore_index={ignore_index}"
+        )

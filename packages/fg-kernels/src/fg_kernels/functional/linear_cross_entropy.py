@@ -1,0 +1,252 @@
+"""Cross entropy of a linear layer, without ever holding all its logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fg_kernels.dispatch import choose
+from fg_kernels.errors import OperandError
+from fg_kernels.functional.cross_entropy import as_arguments, overwrite_by
+from fg_kernels.reference._budget import Plan, Sizes, plan_for, sizes_of, within_free_memory
+from fg_kernels.reference._chunked_loss import Gradients, Problem, chunked_loss
+from fg_kernels.reference._tiled_loss import tiled_loss
+from fg_kernels.reference.linear_cross_entropy import (
+    LossOptions,
+    check_classes,
+    check_linear_cross_entropy,
+    reduced,
+    shift_left,
+)
+
+_PIECE_BYTES = 1 << 20
+
+
+def linear_cross_entropy(
+    x: Tensor,
+    weight: Tensor,
+    target: Tensor,
+    *,
+    bias: Tensor | None = None,
+    shift: int = 0,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    softcap: float | None = None,
+    z_loss: float = 0.0,
+    label_smoothing: float = 0.0,
+    logit_scale: float = 1.0,
+    mode: str = "auto",
+    budget_mib: float | None = None,
+    acc_dtype: torch.dtype = torch.float32,
+    backend: str = "auto",
+) -> Tensor:
+    """Return the cross entropy of `logit_scale * (x @ weight.T + bias)` against `target`.
+
+    The result and its gradients are those of `torch.nn.functional.cross_entropy` over the full logits, for any mode
+    and budget. Losses, and the gradient of the weight over all tokens, are accumulated in fp32 whatever the operands
+    are. With `reduction="mean"` or `"sum"` the gradients are formed during the forward pass; with `"none"` the logits
+    are computed again in the backward pass. It can be differentiated once.
+
+    mode="fast" takes chunks of tokens: three matrix products in all, like the plain loss. The gradient of the weight
+    exists in the accumulation dtype until the backward pass converts it. mode="tiny" takes tiles of tokens and
+    classes: four products (five without formed gradients), and the gradient of the weight exists in its own dtype only.
+
+    Args:
+        x: hidden states (..., hidden). What stands at ignored positions may be NaN.
+        weight: output embedding (vocabulary, hidden).
+        target: int64 class indices (...).
+        bias: (vocabulary,).
+        shift: the target of position t is `target[..., t + shift]`, along the last leading dimension of `x`.
+        ignore_index: targets with this value neither count nor receive a gradient.
+        reduction: "mean" over the counted targets (NaN if there are none), "sum", or "none" for every target's loss.
+        softcap: logits become `softcap * tanh(logits / softcap)` (Gemma 2, arXiv 2408.00118).
+        z_loss: adds `z_loss * logsumexp(logits)**2` per target (PaLM, arXiv 2204.02311).
+        label_smoothing: in [0, 1), weight of the uniform distribution in the target.
+        logit_scale: factor of the logits, applied before the soft cap.
+        mode: "fast", "tiny", or "auto": fast if the budget allows 512 tokens at a time, else tiny.
+        budget_mib: memory, MiB, for everything that is neither an operand nor a loss nor a gradient. By default a
+            chunk has 2048 tokens if their logits take no more than 256 MiB, else 1024, fewer where a CUDA device
+            has no room for them; and mode="tiny" takes 64 MiB.
+        acc_dtype: of the losses and of the accumulated weight gradient; never below that of the operands.
+        backend: see `fg_kernels.dispatch`; "torch", "liger", "cce" and "quack" are the functions of these libraries,
+            with their numerics and memory.
+
+    Returns:
+        0-d tensor in the accumulation dtype; with `reduction="none"` a tensor (..., seq - shift), zero where ignored.
+
+    Raises:
+        KernelError: an unknown name, a number outside its range, shapes or dtypes that do not fit, a target that is
+            no class, a budget too small for one token. On a CUDA device targets are not read back: the loss of a
+            target that is no class is NaN there, or, in plain torch, a device-side assertion.
+    """
+    options = LossOptions(
+        ignore_index=ignore_index,
+        softcap=softcap,
+        z_loss=z_loss,
+        label_smoothing=label_smoothing,
+        logit_scale=logit_scale,
+    )
+    check_linear_cross_entropy(x, weight, target, bias, shift=shift, reduction=reduction, mode=mode)
+    targets = shift_left(target, shift, ignore_index)
+    sizes = sizes_of(x, weight, bias, acc_dtype, capped=softcap is not None)
+    plan = plan_for(sizes, mode, budget_mib)
+    losses = _differentiable(
+        x.flatten(0, -2), weight, bias, targets.flatten(), options, sizes, plan, backend, each=reduction == "none"
+    )
+    return reduced(losses, targets, shift, reduction, ignore_index)
+
+
+def _differentiable(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    target: Tensor,
+    options: LossOptions,
+    sizes: Sizes,
+    plan: Plan,
+    backend: str,
+    *,
+    each: bool,
+) -> Tensor:
+    """The losses (tokens,) if `each` is wanted, else their sum; gradients are formed now if there is but one factor."""
+    now = torch.is_grad_enabled() and not each
+    needed = [now and tensor is not None and tensor.requires_grad for tensor in (x, weight, bias)]
+    arguments = (*as_arguments(options), list(plan[1:]), plan.mode, sizes.operand, sizes.accumulate, backend)
+    losses, *_ = _linear_cross_entropy(x, weight, bias, target, None, needed, each, *arguments)
+    return losses
+
+
+@torch.library.custom_op("fg_kernels::linear_cross_entropy", mutates_args=())
+def _linear_cross_entropy(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    target: Tensor,
+    factors: Tensor | None,
+    needed: list[bool],
+    each: bool,
+    ignore_index: int,
+    softcap: float | None,
+    z_loss: float,
+    label_smoothing: float,
+    logit_scale: float,
+    block: list[int],
+    mode: str,
+    operand: torch.dtype,
+    accumulate: torch.dtype,
+    backend: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return losses and the gradients of x, weight and bias, empty where they are not `needed`."""
+    check_classes(target, weight.shape[0], ignore_index)
+    options = LossOptions(
+        ignore_index=ignore_index,
+        softcap=softcap,
+        z_loss=z_loss,
+        label_smoothing=label_smoothing,
+        logit_scale=logit_scale,
+    )
+    raised = weight.dtype != operand
+    vocabulary, hidden = weight.shape
+    sizes = Sizes(x.shape[0], vocabulary, hidden, operand, accumulate, raised, bias is not None, softcap is not None)
+    plan = within_free_memory(Plan(mode, *block), sizes, x.device)
+    problem = Problem(
+        x=x, weight=weight, bias=bias, target=target, factors=factors, options=options, sizes=sizes, plan=plan
+    )
+    made = _empty_gradients(x, weight, bias, needed, mode, accumulate)
+    wanted = Gradients(*(gradient if need else None for gradient, need in zip(made, needed, strict=True)))
+    with torch.autocast(x.device.type, enabled=False):
+        losses = _run(problem, wanted, backend)
+    return (losses if each else losses.sum(), *made)
+
+
+def _run(problem: Problem, gradients: Gradients, backend: str) -> Tensor:
+    if problem.plan.mode == "tiny":
+        choose("linear_cross_entropy/tiny", problem.x, backend=backend)
+        return tiled_loss(problem, gradients)
+    for total in (gradients.weight, gradients.bias):
+        if total is not None:
+            total.zero_()
+    return chunked_loss(problem, gradients, overwrite_by(choose("linear_cross_entropy", problem.x, backend=backend)))
+
+
+def _empty_gradients(
+    x: Tensor, weight: Tensor, bias: Tensor | None, needed: list[bool], mode: str, accumulate: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Chunks add to the gradients of weight and bias, in the accumulation dtype; tiles are written once."""
+    summed = accumulate if mode == "fast" else None
+    return (
+        x.new_empty(x.shape if needed[0] else 0),
+        weight.new_empty(weight.shape if needed[1] else 0, dtype=summed),
+        (weight if bias is None else bias).new_empty(weight.shape[:1] if needed[2] else 0, dtype=summed),
+    )
+
+
+@_linear_cross_entropy.register_fake
+def _(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    target: Tensor,
+    factors: Tensor | None,
+    needed: list[bool],
+    each: bool,
+    *rest: Any,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    *_, mode, _, accumulate, _ = rest
+    losses = x.new_empty(target.shape if each else (), dtype=accumulate)
+    return (losses, *_empty_gradients(x, weight, bias, needed, mode, accumulate))
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    """Keep the gradients for the backward pass, or what they can be computed from."""
+    x, weight, bias, target, _, _, each, *rest = inputs
+    ctx.set_materialize_grads(False)
+    ctx.mark_non_differentiable(*output[1:])
+    ctx.each, ctx.rest, ctx.dtypes = each, rest, [None if t is None else t.dtype for t in (x, weight, bias)]
+    ctx.save_for_backward(*((x, weight, bias, target) if each else output[1:]))
+
+
+def _backward(ctx: Any, *incoming: Tensor | None) -> tuple[Tensor | None, ...]:
+    if torch.is_grad_enabled():
+        raise OperandError(
+            "linear_cross_entropy has no second derivative: leave out create_graph=True, or use "
+            "fg_kernels.reference.linear_cross_entropy"
+        )
+    needed, factor = list(ctx.needs_input_grad[:3]), incoming[0]
+    nothing: list[None] = [None] * (len(ctx.needs_input_grad) - len(needed))
+    if factor is None:
+        return (None, None, None, *nothing)
+    if ctx.each:
+        x, weight, bias, target = ctx.saved_tensors
+        _, *made = _linear_cross_entropy(x, weight, bias, target, factor, needed, True, *ctx.rest)
+        factor = None  # it is in the gradients already
+    else:
+        made = ctx.saved_tensors
+    gradients = zip(made, needed, ctx.dtypes, strict=True)
+    return (*(_finished(g, factor, dtype) if need else None for g, need, dtype in gradients), *nothing)
+
+
+_linear_cross_entropy.register_autograd(_backward, setup_context=_keep)
+
+
+def _finished(gradient: Tensor, factor: Tensor | None, dtype: torch.dtype) -> Tensor:
+    return gradient.to(dtype) if factor is None else _scaled(gradient, factor, dtype)
+
+
+@torch.library.custom_op("fg_kernels::linear_cross_entropy_scaled", mutates_args=())
+def _scaled(gradient: Tensor, factor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return `gradient * factor` in `dtype`, without a copy of the product in another dtype."""
+    result = torch.empty_like(gradient, dtype=dtype)
+    if gradient.is_cuda or gradient.dtype == dtype:
+        return torch.mul(gradient, factor, out=result)
+    rows = max(1, _PIECE_BYTES // (gradient[:1].numel() * gradient.itemsize))
+    for piece, product in zip(result.split(rows), gradient.split(rows), strict=True):
+        piece.copy_(product * factor)
+    return result
+
+
+@_scaled.register_fake
+def _(gradient: Tensor, factor: Tensor, dtype: torch.dtype) -> Tensor:
+    return torch.empty_like(gradient, dtype=dtype)

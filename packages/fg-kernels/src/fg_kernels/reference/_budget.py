@@ -1,0 +1,160 @@
+"""How many tokens and classes are worked on at a time, so that everything beside operands and results fits a budget."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from fg_kernels.errors import HyperparameterError, check_range
+
+_MIB = 1 << 20
+
+# A chunk of 1024 tokens keeps the accumulation of the weight gradient (8 bytes per element and chunk) below the
+# arithmetic of current accelerators; below 512 recomputing the logits is the better use of little memory.
+_DEFAULT_ROWS = 2048
+_LARGE_VOCABULARY_ROWS = 1024
+_FEWEST_FAST_ROWS = 512
+_DEFAULT_BYTES = 256 * _MIB
+_TINY_BYTES = 64 * _MIB
+_FREE_SHARE = 0.5
+
+# Vectors over all tokens (shifted targets, masks, losses) and those over the rows at hand, bytes per token.
+_TOKEN_BYTES = 32
+_ROW_BYTES = 128
+
+
+class Plan(NamedTuple):
+    """The way taken ("fast" or "tiny"), and the tokens and classes at a time."""
+
+    mode: str
+    rows: int
+    classes: int
+
+
+class Sizes(NamedTuple):
+    """What the memory depends on.
+
+    `operand` is the dtype of what is multiplied, `accumulate` that of logits, losses and the weight gradient;
+    `raised` says that weights must be converted to `operand`.
+    """
+
+    tokens: int
+    vocabulary: int
+    hidden: int
+    operand: torch.dtype
+    accumulate: torch.dtype
+    raised: bool
+    biased: bool
+    capped: bool
+
+    @property
+    def cell(self) -> int:
+        """Bytes for one logit: itself, the slope of its cap, and its gradient as an operand."""
+        narrow = 0 if self.operand == self.accumulate else self.operand.itemsize
+        return self.accumulate.itemsize * (2 if self.capped else 1) + narrow
+
+
+def sizes_of(x: Tensor, weight: Tensor, bias: Tensor | None, acc_dtype: torch.dtype, *, capped: bool) -> Sizes:
+    """Narrow operands are multiplied as they are only where their product can be returned in fp32, that is on CUDA."""
+    device = x.device.type
+    if torch.is_autocast_enabled(device):
+        operand = torch.get_autocast_dtype(device)
+    else:
+        operand = torch.promote_types(x.dtype, weight.dtype)
+    accumulate = torch.promote_types(acc_dtype, operand)
+    if not (x.is_cuda and accumulate == torch.float32):
+        operand = accumulate
+    vocabulary, hidden = weight.shape
+    return Sizes(
+        x.shape[:-1].numel(), vocabulary, hidden, operand, accumulate, weight.dtype != operand, bias is not None, capped
+    )
+
+
+def plan_for(sizes: Sizes, mode: str, budget_mib: float | None) -> Plan:
+    """Choose the way and what is worked on at a time.
+
+    Raises:
+        HyperparameterError: the budget is too small for a single token and class.
+    """
+    if budget_mib is None:
+        return _tiny(sizes, _TINY_BYTES) if mode == "tiny" else _default(sizes)
+    check_range("budget_mib", budget_mib, 0.0)
+    budget = int(budget_mib * _MIB)
+    fast = _fast(sizes, budget)
+    enough = min(_FEWEST_FAST_ROWS, sizes.tokens) if mode == "auto" else 1
+    if mode != "tiny" and fast.rows >= enough:
+        return fast
+    plan = fast if mode == "fast" else _tiny(sizes, budget)
+    if min(plan.rows, plan.classes) < 1:
+        raise HyperparameterError(
+            f"budget_mib={budget_mib!r} is too small: {sizes.tokens} tokens, a vocabulary of {sizes.vocabulary} and a "
+            f"hidden size of {sizes.hidden} need more even for one token at a time; raise it"
+            + (' or use mode="tiny"' if mode == "fast" else "")
+        )
+    return plan
+
+
+def within_free_memory(plan: Plan, sizes: Sizes, device: torch.device) -> Plan:
+    """Fewer rows where a CUDA device could not hold a default chunk; at least one."""
+    if device.type != "cuda" or plan.mode == "tiny":
+        return plan
+    free = torch.cuda.mem_get_info(device)[0]
+    free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    rows = int(free * _FREE_SHARE) // _fast_row(sizes)
+    return plan if rows >= plan.rows else plan._replace(rows=max(1, rows))
+
+
+def _default(sizes: Sizes) -> Plan:
+    few = _DEFAULT_ROWS * 2 * sizes.accumulate.itemsize * sizes.vocabulary <= _DEFAULT_BYTES
+    rows = _even(sizes.tokens, _DEFAULT_ROWS if few else _LARGE_VOCABULARY_ROWS)
+    return Plan("fast", rows, _raised_classes(sizes, _DEFAULT_BYTES))
+
+
+def _fast(sizes: Sizes, budget: int) -> Plan:
+    classes = _raised_classes(sizes, budget)
+    fixed = sizes.tokens * _TOKEN_BYTES
+    if sizes.raised:
+        fixed += classes * sizes.hidden * sizes.operand.itemsize
+    if sizes.biased:
+        fixed += 2 * sizes.vocabulary * sizes.accumulate.itemsize
+    rows = (budget - fixed) // _fast_row(sizes)
+    return Plan("fast", _even(sizes.tokens, rows) if rows >= 1 else 0, classes)
+
+
+def _fast_row(sizes: Sizes) -> int:
+    """Bytes per token of a chunk: its logits, its hidden state as an operand, and the gradient of that."""
+    operands = 2 * sizes.accumulate.itemsize + sizes.operand.itemsize
+    return sizes.vocabulary * sizes.cell + sizes.hidden * operands + _ROW_BYTES
+
+
+def _raised_classes(sizes: Sizes, budget: int) -> int:
+    """All classes at once, unless their weights must be converted: then as many as an eighth of the budget holds."""
+    if not sizes.raised:
+        return sizes.vocabulary
+    held = budget // 8 // (sizes.hidden * sizes.operand.itemsize)
+    return min(sizes.vocabulary, max(1, held))
+
+
+def _tiny(sizes: Sizes, budget: int) -> Plan:
+    """The largest square tile of tokens and classes; where fewer tokens make equal tiles, more classes instead."""
+    work = budget - sizes.tokens * _TOKEN_BYTES
+    per_row = 5 * sizes.hidden * sizes.accumulate.itemsize + _ROW_BYTES
+    per_class = 3 * sizes.hidden * sizes.accumulate.itemsize
+    if work <= 0:
+        return Plan("tiny", 0, 0)
+    half = (per_row + per_class) / (2 * sizes.cell)
+    side = int(math.sqrt(half * half + work / sizes.cell) - half)
+    if side < 1:
+        return Plan("tiny", 0, 0)
+    rows = _even(sizes.tokens, side)
+    classes = (work - rows * per_row) // (sizes.cell * rows + per_class)
+    return Plan("tiny", rows, min(classes, sizes.vocabulary))
+
+
+def _even(tokens: int, limit: int) -> int:
+    """Rows of equal chunks of at most `limit`, so that no short one is left over."""
+    chunks = max(1, -(-tokens // limit))
+    return max(1, -(-tokens // chunks))
