@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import Linear, Sequential
 
-from fg_trainers import make_grouped_optimizer
+from fg_trainers import make_grouped_optimizer, make_regex_optimizer_groups
 from fg_trainers.errors import ArgumentsError
 
 NO_DECAY = {"regex": "bias|norm", "config": {"weight_decay": 0.0}}
@@ -79,3 +79,29 @@ def test_a_group_that_cannot_work_is_refused_by_name(group, text):
     with pytest.raises(ArgumentsError, match="'mine'") as caught:
         grouped({"mine": group})
     assert text in str(caught.value)
+
+
+def by_hand(group_map, group_config):
+    groups = make_regex_optimizer_groups(model().named_parameters(), group_map, group_config)
+    return [(group.get("lr"), [name for name, _ in group["params"]]) for group in groups]
+
+
+def test_groups_by_hand_have_their_settings_in_the_order_of_the_map():
+    config = {"rest": {"lr": 0.2}, "biases": {"lr": 0.1}, "norms": {"lr": 0.3}}
+    assert by_hand([("norm", "norms"), ("bias", "biases"), (".*", "rest")], config) == [
+        (0.1, ["0.bias", "1.bias"]),
+        (0.2, ["0.weight", "1.weight"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("group_map", "message"),
+    [
+        ([("bias", "biases")], r"no pattern of group_map matches \['0.weight', '1.weight'\]"),
+        ([("bias", "bias")], r"names \['bias'\], but group_config has \['biases'\]"),
+        ([("(", "biases")], r"'\(' is not a pattern"),
+    ],
+)
+def test_maps_by_hand_that_do_not_fit_are_refused(group_map, message):
+    with pytest.raises(ArgumentsError, match=message):
+        by_hand(group_map, {"biases": {}})

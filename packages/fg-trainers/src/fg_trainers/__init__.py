@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fg_trainers.data.tokenize import TokenizeText
     from fg_trainers.errors import TrainerError
     from fg_trainers.interfaces import LossSum, ParallelStrategy, SampleSource, TokenLoss
-    from fg_trainers.optimizer_groups import make_grouped_optimizer
+    from fg_trainers.optimizer_groups import make_grouped_optimizer, make_regex_optimizer_groups
     from fg_trainers.schedules import CosineLRScheduler, WSDScheduler
     from fg_trainers.state import TrainerControl, TrainerState, TrainOutput
     from fg_trainers.strategies.single import SingleDevice
@@ -58,6 +58,7 @@ _MODULES = {
     "TrainingScript": "training_script",
     "WSDScheduler": "schedules",
     "make_grouped_optimizer": "optimizer_groups",
+    "make_regex_optimizer_groups": "optimizer_groups",
     "text_dataset": "data.text_dataset",
 }
 
@@ -90,6 +91,7 @@ __all__ = [
     "WSDScheduler",
     "__version__",
     "make_grouped_optimizer",
+    "make_regex_optimizer_groups",
     "text_dataset",
 ]
 
