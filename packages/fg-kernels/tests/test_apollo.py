@@ -227,6 +227,16 @@ def test_rank_is_at_most_the_shorter_side():
     assert optimizer.state[named[0][1]]["projector"].shape == (3, 3)
 
 
+def test_empty_matrices_and_tensors_of_more_dimensions():
+    cube, matrix = ([("w", torch.nn.Parameter(random(24).view(shape)))] for shape in ((2, 3, 4), (6, 4)))
+    train(Apollo(cube), cube, range(3))
+    train(Apollo(matrix), matrix, range(3))
+    assert torch.equal(cube[0][1].view(6, 4), matrix[0][1])
+    empty = [("w", torch.nn.Parameter(torch.ones(0, 4)))]
+    train(Apollo(empty), empty, range(2))
+    assert empty[0][1].shape == (0, 4)
+
+
 def test_capturable_with_a_rate_on_the_device_gives_the_same():
     plain, counted = ([("m", torch.nn.Parameter(random(4, 6))), ("v", torch.nn.Parameter(random(5)))] for _ in range(2))
     train(Apollo(plain, lr=0.01, rank=2, update_steps=2), plain, range(5))

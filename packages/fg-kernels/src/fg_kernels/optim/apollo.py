@@ -30,7 +30,8 @@ class Apollo(Optimizer):
     projection. From one update to the next the length of a matrix's step grows by at most 1 % (the limiter of Fira,
     Chen et al., arXiv 2410.01623); after an update of length zero it may grow freely. As in the authors' code, Adam's
     bias correction scales the step after that, and `scale` acts by its root. Tensors of more dimensions have their
-    leading ones folded into the rows; vectors and scalars are updated by Adam itself.
+    leading ones folded into the rows; vectors and scalars are updated by Adam itself (`eps` counts before the bias
+    correction, as in the efficient form of its paper).
 
     The state of a matrix (rows, columns) is `rank * (2 * max + min)` fp32 numbers.
 
@@ -116,28 +117,24 @@ class Apollo(Optimizer):
 
     def _projector(self, channels: Tensor, update: Update) -> Tensor:
         """Return the projection (rank, dim) of this update, a plain tensor that all ranks have alike."""
-        group, state, step = update.group, update.state, update.step
-        number = (step - 1) // group["update_steps"]
-        if "projector" in state and not isinstance(step, Tensor) and (step - 1) % group["update_steps"]:
-            return state["projector"]
-        rank = min(group["rank"], channels.shape[0])
-        if self.projector_factory is None:
-            key = {"seed": group["seed"], "name": update.name, "number": number, "device": channels.device}
-            drawn = random_projection(rank, channels.shape[0], **key)
-        else:
-            drawn = self._made(whole(channels), rank, int(number), update.name)
-        drawn = drawn.to(channels.dtype)
-        state["projector"] = state["projector"].copy_(drawn) if "projector" in state else drawn
+        state, before = update.state, update.step - 1
+        every = update.group["update_steps"]
+        if "projector" not in state:
+            state["projector"] = self._drawn(channels, update, before // every).to(channels.dtype)
+        elif isinstance(before, Tensor) or before % every == 0:
+            # In place, for the graphs that read it; what only the device can count is drawn anew each time.
+            state["projector"].copy_(self._drawn(channels, update, before // every))
         return state["projector"]
 
-    def _made(self, channels: Tensor, rank: int, number: int, name: str) -> Tensor:
-        assert self.projector_factory is not None
-        made = self.projector_factory(channels, rank, number)
-        if made.shape != (rank, channels.shape[0]):
-            raise OperandError(
-                f"projector_factory made {tuple(made.shape)} for {name!r}; it must be (rank, dim) = "
-                f"{(rank, channels.shape[0])}"
-            )
+    def _drawn(self, channels: Tensor, update: Update, number: int | Tensor) -> Tensor:
+        rank, dim = max(1, min(update.group["rank"], channels.shape[0])), channels.shape[0]
+        if self.projector_factory is None:
+            key = {"seed": update.group["seed"], "name": update.name, "number": number}
+            return random_projection(rank, dim, **key, device=channels.device)
+        made = self.projector_factory(whole(channels), rank, int(number))
+        if made.shape != (rank, dim):
+            shapes = f"{tuple(made.shape)} for {update.name!r}; it must be (rank, dim) = {(rank, dim)}"
+            raise OperandError(f"projector_factory made {shapes}")
         return made.detach().to(channels.device)
 
 
