@@ -15,7 +15,16 @@ from typing import Any, Final
 from fg_kernels.triton.launch import Config
 
 ARCHITECTURES: Final = (80, 86, 89, 90, 100, 120)
-MODULES: Final = ("activation", "adafactor", "cross_entropy", "normalization", "quantization", "rotary", "rounding")
+MODULES: Final = (
+    "activation",
+    "adafactor",
+    "adamw",
+    "cross_entropy",
+    "normalization",
+    "quantization",
+    "rotary",
+    "rounding",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

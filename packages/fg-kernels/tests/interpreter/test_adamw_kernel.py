@@ -1,0 +1,129 @@
+"""The kernel has the bits of the plain rule: both are the same single fp32 operations in the same order."""
+
+import copy
+
+import pytest
+import torch
+
+from fg_kernels.optim import AdamW
+
+SHAPES = ((50, 100), (33, 17), (8,), (1,), (0,), (3, 5, 7))
+STATES = (torch.float32, torch.bfloat16, torch.uint8)
+
+
+def parameters(dtype: torch.dtype) -> list[tuple[str, torch.nn.Parameter]]:
+    generator = torch.Generator().manual_seed(0)
+    return [
+        (f"layers.{i}.weight", torch.nn.Parameter(torch.randn(shape, generator=generator).to(dtype)))
+        for i, shape in enumerate(SHAPES)
+    ]
+
+
+def give_gradients(named, step: int, dtype: torch.dtype | None = None) -> None:
+    generator = torch.Generator().manual_seed(1000 + step)
+    for _, parameter in named:
+        parameter.grad_dtype = dtype or parameter.dtype
+        parameter.grad = torch.randn(parameter.shape, generator=generator).to(dtype or parameter.dtype)
+
+
+def train(optimizer, named, *, steps: int = 3, gradient: torch.dtype | None = None):
+    for step in range(steps):
+        give_gradients(named, step, gradient)
+        optimizer.step()
+    return optimizer
+
+
+def assert_same_bits(ours, theirs, kernel, plain) -> None:
+    for (name, a), (_, b) in zip(ours, theirs, strict=True):
+        assert torch.equal(a, b), name
+        for key, value in kernel.state[a].items():
+            if isinstance(value, torch.Tensor):
+                assert value.dtype == plain.state[b][key].dtype
+                assert torch.equal(value, plain.state[b][key]), (name, key)
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize(
+    ("dtype", "gradient"),
+    [(torch.bfloat16, torch.bfloat16), (torch.bfloat16, torch.float32), (torch.float32, torch.float32)],
+)
+@pytest.mark.parametrize("rounding", ["stochastic", "nearest"])
+def test_parameters_and_state_have_the_bits_of_the_plain_rule(state, dtype, gradient, rounding):
+    ours, theirs = parameters(dtype), parameters(dtype)
+    options = {"lr": 1e-2, "weight_decay": 0.1, "seed": -7, "state_dtype": state, "rounding": rounding}
+    kernel = train(AdamW(ours, **options), ours, gradient=gradient)
+    plain = train(AdamW(theirs, fused=False, **options), theirs, gradient=gradient)
+    assert kernel._tables and not plain._tables
+    assert_same_bits(ours, theirs, kernel, plain)
+
+
+def test_all_parameters_of_one_kind_are_one_launch():
+    ours = [(name, p) for name, p in parameters(torch.bfloat16) if p.numel() % 16 == 0]
+    assert len(train(AdamW(ours), ours)._tables) == 1
+
+
+def test_one_parameter_at_a_time_has_the_same_bits():
+    ours, others = parameters(torch.bfloat16), parameters(torch.bfloat16)
+    whole = train(AdamW(ours, state_dtype=torch.bfloat16), ours)
+    single = AdamW(others, state_dtype=torch.bfloat16)
+    for step in range(3):
+        give_gradients(others, step)
+        for _, parameter in reversed(others):
+            single.step_param(parameter)
+    assert_same_bits(ours, others, whole, single)
+
+
+def test_groups_have_their_own_numbers():
+    ours, theirs = parameters(torch.bfloat16), parameters(torch.bfloat16)
+
+    def groups(named):
+        return [{"params": named[:2], "lr": 0.1, "weight_decay": 0.0}, {"params": named[2:], "betas": (0.5, 0.6)}]
+
+    kernel = train(AdamW(groups(ours)), ours)
+    plain = train(AdamW(groups(theirs), fused=False), theirs)
+    assert_same_bits(ours, theirs, kernel, plain)
+
+
+def test_counted_on_the_device_with_a_rate_on_the_device():
+    ours, theirs = parameters(torch.bfloat16), parameters(torch.bfloat16)
+    kernel = train(AdamW(ours, lr=torch.tensor(1e-2), capturable=True), ours)
+    plain = train(AdamW(theirs, lr=torch.tensor(1e-2), capturable=True, fused=False), theirs)
+    assert kernel._tables and isinstance(kernel.state[ours[0][1]]["step"], torch.Tensor)
+    assert_same_bits(ours, theirs, kernel, plain)
+
+
+def test_copies_and_resumed_optimizers_go_on_with_the_same_bits():
+    ours = parameters(torch.bfloat16)
+    optimizer = train(AdamW(ours, state_dtype="8bit"), ours)
+    copied = copy.deepcopy(optimizer)
+    twins = [(name, p) for (name, _), p in zip(ours, copied.param_groups[0]["params"], strict=True)]
+    others = [(name, torch.nn.Parameter(p.detach().clone())) for name, p in ours]
+    resumed = AdamW(others, state_dtype="8bit")
+    resumed.load_state_dict(optimizer.state_dict())
+    for named, kind in ((ours, optimizer), (twins, copied), (others, resumed)):
+        give_gradients(named, 9)
+        kind.step()
+    assert_same_bits(ours, twins, optimizer, copied)
+    assert_same_bits(ours, others, optimizer, resumed)
+
+
+def test_strided_parameters_and_gradients_go_the_plain_way():
+    def transposed():
+        return [
+            ("w", torch.nn.Parameter(torch.randn(8, 16, generator=torch.Generator().manual_seed(0)).bfloat16().t()))
+        ]
+
+    ours, theirs = transposed(), transposed()
+    kernel, plain = train(AdamW(ours), ours), train(AdamW(theirs, fused=False), theirs)
+    assert not kernel._tables
+    assert_same_bits(ours, theirs, kernel, plain)
+
+
+def test_a_gradient_that_is_not_a_number_makes_the_weight_none():
+    ours = parameters(torch.bfloat16)
+    optimizer = AdamW(ours)
+    give_gradients(ours, 0)
+    ours[0][1].grad[3, 4] = float("nan")
+    optimizer.step()
+    assert ours[0][1].isnan().sum() == 1 and ours[0][1][3, 4].isnan()
+    assert not ours[1][1].isnan().any()
