@@ -20,7 +20,8 @@ class DeviceTable:
     """Rows of numbers that the host writes and kernels read.
 
     They travel only when they have changed, from pinned memory and without waiting for the device. A captured CUDA
-    graph repeats the copy whenever it is replayed, so the host memory of a capture is kept for good.
+    graph repeats the copy, or reads what was copied before, whenever it is replayed: both memories are kept for good.
+    A copy or pickle of a table is empty.
     """
 
     def __init__(self, dtype: torch.dtype) -> None:
@@ -35,10 +36,17 @@ class DeviceTable:
             host = torch.tensor(rows, dtype=self._dtype)
             if device.type == "cuda":
                 host = host.pin_memory()
-                if torch.cuda.is_current_stream_capturing():
-                    self._captured.append(host)
             self._rows, self._device = rows, host.to(device, non_blocking=True)
+            self._keep(host)
+        self._keep(self._device)
         return self._device
+
+    def _keep(self, memory: Tensor) -> None:
+        if self._device is not None and self._device.is_cuda and torch.cuda.is_current_stream_capturing():
+            self._captured.append(memory)
+
+    def __reduce__(self) -> tuple[type[DeviceTable], tuple[torch.dtype]]:
+        return DeviceTable, (self._dtype,)
 
 
 @lru_cache(maxsize=64)
@@ -53,4 +61,5 @@ def tile_map(tiles: tuple[int, ...], device: torch.device) -> Tensor:
     owner = torch.repeat_interleave(torch.arange(len(tiles)), counts)
     first = torch.cumsum(counts, 0) - counts
     number = torch.arange(owner.numel()) - first[owner]
-    return torch.stack((owner, number), dim=1).to(torch.int32).to(device)
+    host = torch.stack((owner, number), dim=1).to(torch.int32)
+    return host.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else host
