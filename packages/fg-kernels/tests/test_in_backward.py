@@ -50,7 +50,7 @@ def assert_equal_bits(one, other):
 
 
 @pytest.mark.parametrize("builder", BUILDERS.values(), ids=BUILDERS.keys())
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_the_bits_and_the_norm_are_those_of_a_step_after_backward(builder, dtype):
     after, inside = model(dtype), model(dtype)
     optimizer = builder(after.named_parameters())

@@ -16,10 +16,10 @@ from fg_kernels.errors import (
     UnknownOptionError,
 )
 from fg_kernels.functional import sr_copy_
-from fg_kernels.optim import Adafactor, AdamW, Muon
+from fg_kernels.optim import Adafactor, AdamW, Apollo, Muon, SinkGD
 
 SHAPES = ((24, 40), (40, 24), (17,))
-OURS = [AdamW, Adafactor, Muon]
+OURS = [AdamW, Adafactor, Apollo, Muon, SinkGD]
 
 
 def parameters(dtype=torch.float32, shapes=SHAPES) -> list[tuple[str, torch.nn.Parameter]]:
@@ -190,7 +190,7 @@ def test_bf16_weights_are_the_fp32_update_rounded_once(kind):
     half = matrices_of(kind, parameters(torch.bfloat16))
     full = [(name, torch.nn.Parameter(p.detach().float())) for name, p in half]
     options = {"lr": 1e-2, "weight_decay": 0.3}
-    optimizer, exact = kind(half, **options, seed=9), kind(full, **options)
+    optimizer, exact = kind(half, **options, seed=9), kind(full, **options, seed=9)
     give_gradients(half, 0)
     for (_, h), (_, f) in zip(half, full, strict=True):
         f.grad = h.grad.float()

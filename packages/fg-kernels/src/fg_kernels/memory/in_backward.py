@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fg_kernels.errors import GradientError, ParameterGroupError
+from fg_kernels.optim._base import local
 from fg_kernels.optim._mesh import whole
 
 
@@ -102,10 +103,8 @@ class OptimizerInBackward:
                 "runs inside backward: gradients cannot be accumulated (call finish() after every backward, or "
                 "discard() after one that failed)"
             )
-        gradient = parameter.grad
-        assert gradient is not None
-        layout = _layout(gradient)
-        square = torch.linalg.vector_norm(_local(gradient.detach()), dtype=torch.float32).square_()
+        assert parameter.grad is not None
+        layout, square = _layout(parameter.grad), _square(parameter.grad.detach())
         self._squares[layout] = self._squares[layout].add_(square) if layout in self._squares else square
         self._step_param(parameter)
         parameter.grad = None
@@ -143,8 +142,10 @@ def _over_ranks(square: Tensor, layout: _Layout) -> Tensor:
     return whole(DTensor.from_local(square, layout.mesh, placements, run_check=False))
 
 
-def _local(tensor: Tensor) -> Tensor:
-    return cast(Any, tensor).to_local() if hasattr(tensor, "placements") else tensor
+def _square(gradient: Tensor) -> Tensor:
+    """The sum of the squares of the local elements, fp32."""
+    values = local(gradient)
+    return torch.linalg.vector_norm(values, dtype=torch.promote_types(values.dtype, torch.float32)).float().square_()
 
 
 def _check_optimizer(optimizer: torch.optim.Optimizer) -> None:
