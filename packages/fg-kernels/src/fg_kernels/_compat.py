@@ -36,7 +36,7 @@ def run_body(operation: Any, tensor: Tensor | None, args: Sequence[Any], kwargs:
 def allocations(profiler: Any) -> list[int]:
     """Return the bytes allocated on the CPU (negative where they were freed), in order of time, while profiling.
 
-    The events of `torch.profiler.profile(profile_memory=True)` (2.11 to 2.13) show their totals for each operation only.
+    The events of `torch.profiler.profile(profile_memory=True)` (2.11 to 2.13) give totals of operations only.
     """
     events = (event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]")
     on_cpu = (event for event in events if event.device_type() == torch._C._autograd.DeviceType.CPU)

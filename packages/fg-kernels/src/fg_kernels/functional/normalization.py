@@ -118,14 +118,14 @@ def _like(x: Tensor) -> Tensor:
 
 @_rms_norm.register_fake
 def _(x: Tensor, weight: Tensor, eps: float, weight_offset: float, backend: str) -> tuple[Tensor, Tensor]:
-    return _like(x), x.new_empty(x.shape[:-1], dtype=wide_dtype(x, weight))
+    return _like(x), x.new_empty(x.shape[:-1], dtype=wide_dtype(x))
 
 
 @_add_rms_norm.register_fake
 def _(
     x: Tensor, residual: Tensor, weight: Tensor, eps: float, weight_offset: float, backend: str
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return _like(x), _like(x), x.new_empty(x.shape[:-1], dtype=wide_dtype(x, weight))
+    return _like(x), _like(x), x.new_empty(x.shape[:-1], dtype=wide_dtype(x))
 
 
 @_norm_backward.register_fake

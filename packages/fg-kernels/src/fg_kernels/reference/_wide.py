@@ -6,12 +6,9 @@ import torch
 from torch import Tensor
 
 
-def wide_dtype(*tensors: Tensor) -> torch.dtype:
-    """fp32, or the widest dtype among `tensors` where that is wider."""
-    dtype = torch.float32
-    for tensor in tensors:
-        dtype = torch.promote_types(dtype, tensor.dtype)
-    return dtype
+def wide_dtype(tensor: Tensor) -> torch.dtype:
+    """fp32, or the dtype of `tensor` where that is wider."""
+    return torch.promote_types(torch.float32, tensor.dtype)
 
 
 def describe(**tensors: Tensor) -> str:

@@ -75,7 +75,7 @@ def check_norm(x: Tensor, residual: Tensor | None, weight: Tensor, eps: float) -
 
 def normalized(x: Tensor, weight: Tensor, eps: float, weight_offset: float) -> tuple[Tensor, Tensor]:
     """The normalised rows (..., hidden) in the dtype of `x`, and what each was multiplied by, (...)."""
-    wide = x.to(wide_dtype(x, weight))
+    wide = x.to(wide_dtype(x))
     scale = torch.rsqrt(wide.square().mean(dim=-1) + eps)
     return (wide * scale.unsqueeze(-1) * (weight.to(wide.dtype) + weight_offset)).to(x.dtype), scale
 
@@ -99,4 +99,4 @@ def norm_gradients(
     change = scale * (weighted - unit * (weighted * unit).mean(dim=-1, keepdim=True))
     if grad_total is not None:
         change = change + grad_total.to(scale.dtype)
-    return change.to(total.dtype), (grad * unit).flatten(0, -2).sum(dim=0).to(weight.dtype)
+    return change.to(total.dtype), (grad * unit).reshape(-1, total.shape[-1]).sum(dim=0).to(weight.dtype)

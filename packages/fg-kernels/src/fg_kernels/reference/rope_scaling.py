@@ -45,7 +45,8 @@ class _Setting:
         value = default if value is None else value
         if value is None:
             raise HyperparameterError(f"rope scaling {self.options['rope_type']!r} needs {name!r}")
-        check_range(name, value, 0.0)
+        if not value > 0:
+            raise HyperparameterError(f"{name}={value!r} of a rope scaling must be positive")
         return value
 
     @property

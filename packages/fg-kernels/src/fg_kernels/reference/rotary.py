@@ -95,7 +95,7 @@ def rotated(
     x: Tensor, cos: Tensor, sin: Tensor, position_ids: Tensor | None, *, interleaved: bool, inverse: bool = False
 ) -> Tensor:
     """`rope` without its checks, or the rotation back."""
-    wide = wide_dtype(x, cos)
+    wide = wide_dtype(x)
     cosine, sine = (_rows_of(table, x.shape[2], position_ids).to(wide) for table in (cos, sin))
     sine = -sine if inverse else sine
     pairs = cos.shape[1]

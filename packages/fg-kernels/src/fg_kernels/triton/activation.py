@@ -103,5 +103,6 @@ def compile_cases(arch: int) -> Iterator[CompileCase]:
                     constants={"ACTIVATION": activation},
                     config=config,
                     elements=config.blocks["BLOCK"],
+                    exact=activation != "gelu",  # the error function of CUDA's library
                     divisible=frozenset({*names, "width", "stride"}),
                 )

@@ -6,7 +6,8 @@ of the backward pass sums every n-th tile of rows, and a second step adds up the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Container, Iterator, Mapping
 
 import torch
 import triton
@@ -142,40 +143,47 @@ def norm_gradients(
 
 
 def compile_cases(arch: int) -> Iterator[CompileCase]:
-    """See `fg_kernels.triton.cases`."""
+    """See `fg_kernels.triton.cases`; what differs in little more than its loads is compiled for one width."""
     numbers = {"rows": "i32", "hidden": "i32"}
-    for dtype, both in (("bf16", True), ("bf16", False), ("fp16", True), ("fp32", True)):
+    for dtype, both, widths in (
+        ("bf16", True, _ALL),
+        ("fp32", True, _ALL),
+        ("fp16", True, _ONE),
+        ("bf16", False, _ONE),
+    ):
         wide, narrow = "*fp32", POINTERS[dtype]
-        forward = {"out": narrow, "total": narrow, "scale": wide, "x": narrow, "residual": narrow, "weight": narrow}
-        yield from _cases(
-            arch, norm_forward, dtype, {"HAS_RESIDUAL": both}, forward | numbers | _fp32("eps", "weight_offset")
-        )
-        rows = {"change": narrow, "partial": wide, "grad": narrow, "grad_total": narrow, "total": narrow}
-        backward = rows | {"scale": wide, "weight": narrow} | numbers | _fp32("weight_offset")
-        yield from _cases(arch, norm_backward, dtype, {"HAS_TOTAL": both}, backward, trips=_TYPICAL_TRIPS)
+        signature = {"out": narrow, "total": narrow, "scale": wide, "x": narrow, "residual": narrow, "weight": narrow}
+        forward = signature | numbers | {"eps": "fp32", "weight_offset": "fp32"}
+        yield from _cases(arch, norm_forward, dtype, {"HAS_RESIDUAL": both}, forward, (), widths)
+        signature = {"change": narrow, "partial": wide, "grad": narrow, "grad_total": narrow, "total": narrow}
+        backward = signature | {"scale": wide, "weight": narrow} | numbers | {"weight_offset": "fp32"}
+        yield from _cases(arch, norm_backward, dtype, {"HAS_TOTAL": both}, backward, (_TYPICAL_TRIPS,), widths)
+
+
+_ALL = range(1 << 20)
+_ONE = (4096,)
 
 
 def _cases(
     arch: int,
     kernel: triton.JITFunction,
     dtype: str,
-    constants: dict[str, bool],
-    signature: dict[str, str],
-    trips: int | None = None,
+    constants: Mapping[str, bool],
+    signature: Mapping[str, str],
+    trips: tuple[int, ...],
+    widths: Container[int],
 ) -> Iterator[CompileCase]:
-    for config in configs_of(kernel.fn.__name__, arch):
+    name = kernel.fn.__name__
+    for config in configs_of(name, arch):
         rows, width = config.blocks["ROWS"], config.blocks["WIDTH"]
-        yield CompileCase(
-            name=f"{kernel.fn.__name__}/{width}-{'two' if all(constants.values()) else 'one'}-{dtype}",
-            kernel=kernel,
-            signature=signature,
-            constants=constants,
-            config=config,
-            elements=rows * width * (trips or 1),
-            trips=() if trips is None else (trips,),
-            divisible=frozenset(name for name, kind in signature.items() if kind.startswith("*")) | {"hidden"},
-        )
-
-
-def _fp32(*names: str) -> dict[str, str]:
-    return dict.fromkeys(names, "fp32")
+        if width in widths:
+            yield CompileCase(
+                name=f"{name}/{'two' if all(constants.values()) else 'one'}-{dtype}",
+                kernel=kernel,
+                signature=signature,
+                constants=constants,
+                config=config,
+                elements=rows * width * math.prod(trips),
+                trips=trips,
+                divisible=frozenset(name for name, kind in signature.items() if kind.startswith("*")) | {"hidden"},
+            )
