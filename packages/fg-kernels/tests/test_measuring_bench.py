@@ -96,11 +96,14 @@ def test_state_is_counted_in_bytes():
 
 
 def test_errors_of_a_loss_are_those_against_fp64():
+    def in_fp64(x, weight, target):
+        return plain(x.double(), weight.double(), target)
+
     problem = Problem(64, 300, 16, CPU)
-    wide = problem.errors(lambda x, weight, target: plain(x.double(), weight.double(), target))
+    wide = problem.errors(problem.outcome(in_fp64))
     assert wide["loss error"] < 1e-12
     assert 1e-4 < wide["dx error"] < 4e-3, "gradients of bf16 operands are rounded to bf16"
-    off = problem.errors(lambda x, weight, target: plain(x.double(), weight.double(), target) + 0.25)
+    off = problem.errors(problem.outcome(lambda *operands: in_fp64(*operands) + 0.25))
     assert off["loss error"] == pytest.approx(0.25)
 
 

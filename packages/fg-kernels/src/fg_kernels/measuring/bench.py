@@ -18,7 +18,7 @@ from fg_kernels.measuring.machine import accelerator, machine
 from fg_kernels.measuring.memory import peak_bytes
 from fg_kernels.measuring.optimizers import optimizer_cases
 from fg_kernels.measuring.targets import judged
-from fg_kernels.measuring.traffic import traffic_of
+from fg_kernels.measuring.traffic import TrafficCounter
 
 _FAMILIES = (optimizer_cases, loss_cases, elementwise_cases)
 _PACKAGES = ("torch", "triton", "transformers", "liger-kernel", "cut-cross-entropy", "torchao", "numpy")
@@ -104,7 +104,7 @@ def _timed_on_gpu(case: Case, runs: Mapping[str, Run], plan: Plan, peaks: Peaks)
 
 def _timed_on_cpu(case: Case, runs: Mapping[str, Run], plan: Plan, peaks: Peaks) -> dict[str, Row]:
     """Only times: the rates say nothing of a GPU, and the small shapes of this benchmark stay in the caches."""
-    times = interleaved_ms(runs, rounds=plan.rounds, device=plan.device)
+    times = interleaved_ms(runs, rounds=min(plan.rounds, case.rounds_on_cpu), device=plan.device)
     return {name: {"ms on CPU": ms} for name, ms in times.items()}
 
 
@@ -138,10 +138,17 @@ def _rates(case: Case, ms: float, peaks: Peaks) -> Row:
 
 def _costs(case: Case, work: Work, device: torch.device) -> Row:
     """Memory, what the facts of the contender are and, where torch carries out everything, the bytes moved."""
-    costs: Row = {"extra peak MiB": peak_bytes(work.run, device) / _MIB}
-    if device.type == "cpu":
-        traffic = traffic_of(work.run)
-        costs |= {"moved bytes per element": traffic.moved / case.elements, "host reads": traffic.host_reads}
+    if device.type == "cuda":
+        return {"extra peak MiB": peak_bytes(work.run, device) / _MIB} | dict(work.facts())
+    counter = TrafficCounter()
+
+    def counted() -> None:
+        with counter:
+            work.run()
+
+    costs: Row = {"extra peak MiB": peak_bytes(counted) / _MIB}
+    traffic = counter.traffic
+    costs |= {"moved bytes per element": traffic.moved / case.elements, "host reads": traffic.host_reads}
     return costs | dict(work.facts())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -44,6 +44,7 @@ class Case:
         contenders: each makes its work on a device, or raises `Absent`; ours is the first.
         bytes: that must be moved at the least, None if arithmetic is the limit.
         flops: floating point operations that must be done, None if memory is the limit.
+        rounds_on_cpu: at most; one call takes many seconds there.
     """
 
     name: str
@@ -53,7 +54,7 @@ class Case:
     contenders: Mapping[str, Callable[[torch.device], Work]]
     bytes: int | None = None
     flops: int | None = None
-    note: str = field(default="")
+    rounds_on_cpu: int = 1 << 30
 
 
 def peer(module: str, *, device: torch.device | None = None) -> Any:

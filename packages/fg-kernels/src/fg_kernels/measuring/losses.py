@@ -63,9 +63,9 @@ class Problem:
         assert x.grad is not None and weight.grad is not None
         return Outcome(total, x.grad, weight.grad)
 
-    def errors(self, loss: Loss) -> Mapping[str, float]:
+    def errors(self, ours: Outcome) -> Mapping[str, float]:
         """The absolute error of the loss and the relative errors of both gradients."""
-        ours, exact = self.outcome(loss), self.exact
+        exact = self.exact
         return {
             "loss error": abs(float(ours.loss.double() - exact.loss)),
             "dx error": _distance(ours.x, exact.x),
@@ -95,7 +95,12 @@ def _case(name: str, tokens: int, vocabulary: int, hidden: int) -> Case:
 
     def work(find: Callable[[torch.device], Loss], device: torch.device) -> Work:
         loss, given = find(device), problem(device)
-        return Work(run=lambda: given.outcome(loss), facts=lambda: given.errors(loss))
+        last: list[Outcome] = []  # one call takes seconds on a CPU: its errors are those of a call that was timed
+
+        def run() -> None:
+            last[:] = [given.outcome(loss)]
+
+        return Work(run=run, facts=lambda: given.errors(last[0]))
 
     return Case(
         name=f"linear_cross_entropy/{name}",
@@ -103,6 +108,7 @@ def _case(name: str, tokens: int, vocabulary: int, hidden: int) -> Case:
         shape={"tokens": tokens, "vocabulary": vocabulary, "hidden": hidden},
         elements=tokens * vocabulary,
         flops=6 * tokens * vocabulary * hidden,
+        rounds_on_cpu=1,
         contenders={label: partial(work, find) for label, find in _CONTENDERS.items()},
     )
 
