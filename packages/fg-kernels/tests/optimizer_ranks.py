@@ -15,7 +15,9 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import Shard, distribute_tensor
 
 from fg_kernels import optim
 from fg_kernels.memory import OptimizerInBackward
@@ -115,6 +117,28 @@ def shards(rank):
                 torch.testing.assert_close(wholes(spread)[name], values, **tolerance, msg=f"{label} {name}")
 
 
+def columns(rank):
+    """Shards of columns, as tensor parallelism cuts them: wide and tall matrices, of uneven shards."""
+    mesh = init_device_mesh("cpu", (WORLD,))
+    for label, (build, exact) in BUILDERS.items():
+        generator = torch.Generator().manual_seed(0)
+        shapes = {"wide.weight": (6, 11), "tall.weight": (12, 5)}
+        values = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+        whole = {name: nn.Parameter(value.clone()) for name, value in values.items()}
+        cut = {name: nn.Parameter(distribute_tensor(value, mesh, [Shard(1)])) for name, value in values.items()}
+        one, other = build(list(whole.items())), build(list(cut.items()))
+        for _ in range(4):
+            for name in values:
+                whole[name].grad = torch.randn(shapes[name], generator=generator)
+                cut[name].grad = distribute_tensor(whole[name].grad, mesh, [Shard(1)])
+            one.step(), other.step()
+        for name, parameter in cut.items():
+            tolerance = {"rtol": 0, "atol": 0} if exact else {"rtol": 1e-5, "atol": 1e-6}
+            torch.testing.assert_close(
+                parameter.detach().full_tensor(), whole[name].detach(), **tolerance, msg=f"{label} {name}"
+            )
+
+
 def resume(rank):
     """A sharded run that was stopped, saved and loaded goes on to the bit."""
     for label, (build, _) in BUILDERS.items():
@@ -147,7 +171,7 @@ def in_backward(rank):
         assert_equal_bits(label, inside, after)
 
 
-SCENARIOS = {work.__name__: work for work in (replicas, shards, resume, in_backward)}
+SCENARIOS = {work.__name__: work for work in (replicas, shards, columns, resume, in_backward)}
 
 
 def one_rank(scenario, store, rank):

@@ -13,7 +13,7 @@ import pytest
 SCRIPT = Path(__file__).with_name("optimizer_ranks.py")
 
 
-@pytest.mark.parametrize("scenario", ["replicas", "shards", "resume", "in_backward"])
+@pytest.mark.parametrize("scenario", ["replicas", "shards", "columns", "resume", "in_backward"])
 def test_two_ranks(scenario, tmp_path):
     command = [sys.executable, str(SCRIPT), scenario, str(tmp_path)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
