@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from fg_kernels.memory import OptimizerInBackward
     from fg_kernels.nn import LinearCrossEntropyLoss, causal_lm_loss
     from fg_kernels.optim import (
+        SGD,
         Adafactor,
         AdamW,
         Apollo,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "SGD",
     "Adafactor",
     "AdamW",
     "Apollo",
@@ -106,6 +108,7 @@ _MODULES = {
     "ParameterGroupError": "errors",
     "RMSNorm": "layers",
     "RopeFrequencies": "functional",
+    "SGD": "optim",
     "SinkGD": "optim",
     "StateMismatchError": "errors",
     "SwiGLU": "layers",

@@ -6,9 +6,11 @@ from fg_kernels.optim.adamw import AdamW
 from fg_kernels.optim.apollo import Apollo
 from fg_kernels.optim.multi import MultiOptimizer, make_re_multiopt
 from fg_kernels.optim.muon import Muon
+from fg_kernels.optim.sgd import SGD
 from fg_kernels.optim.sinkgd import SinkGD
 
 __all__ = [
+    "SGD",
     "Adafactor",
     "AdamW",
     "Apollo",

@@ -24,6 +24,7 @@ MODULES: Final = (
     "quantization",
     "rotary",
     "rounding",
+    "sgd",
 )
 
 
