@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from fg_kernels.errors import HyperparameterError, check_range
-from fg_kernels.optim._base import Group, Optimizer, State, Update, moving_average
+from fg_kernels.errors import BackendError, HyperparameterError, check_range
+from fg_kernels.optim._base import Fused, Group, Optimizer, State, Update, moving_average
+from fg_kernels.optim._numbers import Scalar, precise, rate, root, smaller
+
+if TYPE_CHECKING:
+    from fg_kernels.triton.adafactor_plan import Tables, Work
+
+_KERNEL_DTYPES = (torch.bfloat16, torch.float32)
 
 
 class Adafactor(Optimizer):
@@ -17,7 +26,11 @@ class Adafactor(Optimizer):
 
     The second moment of a tensor of two or more dimensions is factored, its leading dimensions being folded into the
     rows; that of a vector is kept whole. Its decay rate in update t is `min(1 - t**decay_rate, betas[1])`. The state
-    is fp32 beside bf16 parameters.
+    is fp32 beside bf16 parameters. A NaN in a gradient makes all of its parameter NaN, as in torch.
+
+    Triton kernels update all contiguous bf16 and fp32 tensors in three launches, without a first moment; they add up in
+    another order than torch, so their results differ in the last bits of fp32. One parameter at a time or all at once,
+    they write the same bits.
 
     Args:
         params: parameters, (name, parameter) pairs or groups of either; names key the rounding noise.
@@ -31,15 +44,19 @@ class Adafactor(Optimizer):
         rounding: "stochastic" or "nearest", for bf16 parameters.
         seed: of the rounding noise.
         first_moment: average the updates with `betas[0]`; costs 4 bytes per parameter.
+        fused: "auto" uses Triton kernels where they fit, True insists on them, False never does.
+        capturable: count updates on the device, so that a CUDA graph can be captured.
 
     Raises:
         KernelError: an argument outside its range.
     """
 
+    kernel = "adafactor"
+
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 1e-3,
+        lr: float | Tensor = 1e-3,
         decay_rate: float = -0.8,
         clip_threshold: float = 1.0,
         betas: tuple[float, float] = (0.9, 0.999),
@@ -50,6 +67,8 @@ class Adafactor(Optimizer):
         rounding: str = "stochastic",
         seed: int = 0,
         first_moment: bool = False,
+        fused: Fused = "auto",
+        capturable: bool = False,
     ) -> None:
         if not decay_rate < 0:
             raise HyperparameterError(f"decay_rate={decay_rate!r} must be negative")
@@ -69,43 +88,182 @@ class Adafactor(Optimizer):
             "relative_step": relative_step,
             "first_moment": first_moment,
         }
-        super().__init__(params, defaults, rounding=rounding, seed=seed)
+        self._tables: dict[Hashable, Tables] = {}
+        super().__init__(params, defaults, rounding=rounding, seed=seed, fused=fused, capturable=capturable)
 
     def update_parameter(self, value: Tensor, gradient: Tensor, update: Update) -> None:
         """Decay and update `value`, see `Optimizer.update_parameter`."""
         state, group = update.state, update.group
-        beta2 = min(1 - state["step"] ** group["decay_rate"], group["betas"][1])
-        squared = gradient.square().add_(group["eps"][0])
-        if value.ndim >= 2:
-            change = _factored_scale(squared, state, 1 - beta2).mul_(gradient)
-        else:
-            change = _full_scale(squared, state, 1 - beta2).mul_(gradient)
-        step_size = _step_size(value, state["step"], group)
-        change.mul_(step_size / (_rms(change) / group["clip_threshold"]).clamp_(min=1.0))
+        rms = _rms(value) if group["relative_step"] else None
+        weight, keep, step_size, decay = (_narrow(number, value) for number in _rates(update.step, group, rms))
+        scale = _factored_scale if value.ndim >= 2 else _full_scale
+        change = scale(gradient.square(), state, weight, keep, group["eps"][0]).mul_(gradient)
+        excess = (_rms(change) * (1 / group["clip_threshold"])).clamp_(min=1.0)
+        change.mul_(excess.reciprocal_() * step_size)
         if group["first_moment"]:
             change = moving_average(state, "exp_avg", change, 1 - group["betas"][0])
-        value.mul_(1 - step_size * group["weight_decay"]).sub_(change)
+        value.mul_(decay).sub_(change)
+
+    def fits_kernel(self, update: Update) -> bool:
+        """Whether the kernels can carry out an update whose device and dtype suit them.
+
+        Raises:
+            BackendError: kernels were insisted on and cannot.
+        """
+        obstacle = _obstacle(update)
+        if obstacle and self.fused is True:
+            raise BackendError(f"adafactor: {update.name!r} cannot be updated by kernels: {obstacle}")
+        return obstacle is None
+
+    def update_fused(self, updates: Sequence[Update]) -> None:
+        """Carry out updates by Triton kernels: three launches for all tensors of the same kind."""
+        from fg_kernels.triton.adafactor import adafactor_, aligned
+
+        kinds: dict[Hashable, list[tuple[Update, Work]]] = {}
+        for update in updates:
+            work = _work(update)
+            kind = (work.parameter.device, work.parameter.dtype, work.gradient.dtype, aligned(work))
+            kinds.setdefault((*kind, update.group["rounding"]), []).append((update, work))
+        for kind, members in kinds.items():
+            alike, works = [update for update, _ in members], [work for _, work in members]
+            tables = self._tables_of((kind, *(update.name for update in alike)))
+            counts, rates = _on_device(alike, works, tables)
+            stochastic = alike[0].group["rounding"] == "stochastic"
+            adafactor_(works, rates, counts, stochastic=stochastic, tables=tables)
+
+    def _tables_of(self, key: Hashable) -> Tables:
+        from fg_kernels.triton.adafactor_plan import Tables
+
+        return self._tables.setdefault(key, Tables())
 
 
-def _factored_scale(squared: Tensor, state: State, weight: float) -> Tensor:
+def _rates(step: Scalar, group: Group, rms: Tensor | None) -> tuple[Scalar, Scalar, Scalar, Scalar]:
+    """Weights of new squares and of their old average, step size, and factor of the parameter.
+
+    `step` and `rms`, the root mean square of the parameter where the step size depends on it, may have one element
+    for each of several parameters.
+    """
+    weight = 1 - smaller(1 - precise(step) ** group["decay_rate"], group["betas"][1])
+    step_size = rate(group)
+    if rms is not None:
+        step_size = smaller(step_size, 1 / root(precise(step))) * rms.clamp(min=group["eps"][1])
+    return weight, 1 - weight, step_size, 1 - step_size * group["weight_decay"]
+
+
+def _narrow(number: Scalar, like: Tensor) -> Scalar:
+    return number.to(like.dtype) if isinstance(number, Tensor) else number
+
+
+def _factored_scale(squared: Tensor, state: State, weight: Scalar, keep: Scalar, eps: float) -> Tensor:
     """Average `squared` (…, columns) into row and column means; return their outer product's inverse root."""
-    matrix = squared.flatten(0, -2)
-    row = moving_average(state, "exp_avg_sq_row", matrix.mean(dim=1), weight)
-    column = moving_average(state, "exp_avg_sq_col", matrix.mean(dim=0), weight)
-    return torch.outer((row / row.mean()).rsqrt_(), column.rsqrt()).view(squared.shape)
+    rows, columns = squared.numel() // max(1, squared.shape[-1]), squared.shape[-1]
+    by_row = _whole(squared.sum(dim=-1)) * (1 / max(1, columns))
+    by_column = _whole(squared.sum(dim=tuple(range(squared.ndim - 1)))) * (1 / max(1, rows))
+    row = _average(state, "exp_avg_sq_row", by_row, weight, keep, eps)
+    column = _average(state, "exp_avg_sq_col", by_column, weight, keep, eps)
+    mean = _whole(row.sum()) * (1 / max(1, rows))
+    # Correctly rounded operations, unlike `rsqrt` on a GPU; the two roots never overflow, unlike `row / mean`.
+    return (mean.sqrt() / row.sqrt()).unsqueeze(-1) * column.sqrt().reciprocal()
 
 
-def _full_scale(squared: Tensor, state: State, weight: float) -> Tensor:
-    return moving_average(state, "exp_avg_sq", squared, weight).rsqrt()
+def _full_scale(squared: Tensor, state: State, weight: Scalar, keep: Scalar, eps: float) -> Tensor:
+    return _average(state, "exp_avg_sq", squared, weight, keep, eps).sqrt().reciprocal_()
 
 
-def _step_size(value: Tensor, step: int, group: Group) -> float | Tensor:
-    """Return the step size; a 0-d tensor where it depends on the parameter, so that no device waits."""
-    lr = float(group["lr"])
-    if not group["relative_step"]:
-        return lr
-    return _rms(value).clamp_(min=group["eps"][1]) * min(lr, 1 / math.sqrt(step))
+def _average(state: State, key: str, mean: Tensor, weight: Scalar, keep: Scalar, eps: float) -> Tensor:
+    """Move `state[key]`, zero at first, towards `mean + eps` by `weight`, and return it."""
+    if key not in state:
+        state[key] = torch.zeros_like(mean)
+    return state[key].mul_(keep).add_(mean.add_(eps).mul_(weight))
 
 
 def _rms(values: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(values) / math.sqrt(max(1, values.numel()))
+    return _whole(torch.linalg.vector_norm(values)) * (1 / math.sqrt(max(1, values.numel())))
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    """A DTensor of which every rank holds a summand, added up; any other tensor as it is."""
+    placements = getattr(tensor, "placements", ())
+    if not any(placement.is_partial() for placement in placements):
+        return tensor
+    from torch.distributed.tensor import Replicate
+
+    added = [Replicate() if placement.is_partial() else placement for placement in placements]
+    return cast(Any, tensor).redistribute(placements=added)
+
+
+def _obstacle(update: Update) -> str | None:
+    """What keeps the kernels from carrying out an update, None if nothing does."""
+    from fg_kernels.triton.adafactor_plan import MAX_COLUMNS, MAX_VECTOR, shape_of
+
+    parameter, gradient = update.parameter, update.gradient
+    if hasattr(parameter, "placements"):
+        return "its means go over all shards"
+    if not (parameter.is_contiguous() and gradient.is_contiguous()):
+        return "it is not contiguous"
+    if gradient.dtype not in _KERNEL_DTYPES:
+        return f"its gradient is {gradient.dtype}"
+    if update.group["first_moment"]:
+        return "first_moment is on"
+    rows, columns = shape_of(parameter.shape)
+    limit = MAX_COLUMNS if rows else MAX_VECTOR
+    return f"{columns} columns are more than {limit}" if columns > limit else None
+
+
+def _work(update: Update) -> Work:
+    """The tensors of an update, with state that is zero at first."""
+    from fg_kernels.triton.adafactor_plan import Work
+
+    parameter, state, group = update.parameter, update.state, update.group
+    factored = parameter.ndim >= 2
+    shapes = {"exp_avg_sq_row": parameter.shape[:-1], "exp_avg_sq_col": parameter.shape[-1:]}
+    for key, shape in (shapes if factored else {"exp_avg_sq": parameter.shape}).items():
+        if key not in state:
+            state[key] = torch.zeros(shape, dtype=torch.float32, device=parameter.device)
+    return Work(
+        parameter=parameter,
+        gradient=update.gradient,
+        state=state["exp_avg_sq_row" if factored else "exp_avg_sq"],
+        column_state=state["exp_avg_sq_col"] if factored else None,
+        name=update.name,
+        seed=group["seed"],
+        eps=group["eps"][0],
+        clip_threshold=group["clip_threshold"],
+    )
+
+
+def _on_device(updates: Sequence[Update], works: Sequence[Work], tables: Tables) -> tuple[Tensor, Tensor]:
+    """Numbers of the updates (updates,) and rates (updates, 4), as the kernels read them.
+
+    They are computed by the host, in fp64, unless the device alone knows what they depend on.
+    """
+    device, steps = works[0].parameter.device, [update.step for update in updates]
+    if any(isinstance(step, Tensor) for step in steps):
+        counts = torch.stack([cast(Tensor, step) for step in steps])
+    else:
+        counts = tables.counts.written([[int(step)] for step in steps], device).view(-1)
+        if not any(_needs_device(update.group) for update in updates):
+            rows = [cast(Sequence[float], _rates(update.step, update.group, None)) for update in updates]
+            return counts, tables.rates.written(rows, device)
+    roots = tables.constants.written([work.constants() for work in works], device)[:, -1]
+    parts: list[Tensor] = []
+    end = 0
+    for _, members in groupby(updates, key=lambda update: id(update.group)):
+        part = list(members)
+        begin, end = end, end + len(part)
+        parts.append(_rates_on_device(part, counts[begin:end], roots[begin:end]))
+    return counts, torch.cat(parts)
+
+
+def _needs_device(group: Group) -> bool:
+    return group["relative_step"] or isinstance(group["lr"], Tensor)
+
+
+def _rates_on_device(updates: Sequence[Update], counts: Tensor, roots: Tensor) -> Tensor:
+    """Rates (updates, 4) in fp32 for updates of one group; the host waits for nothing."""
+    group, rms = updates[0].group, None
+    if group["relative_step"]:
+        norms = torch._foreach_norm([update.parameter for update in updates], 2, dtype=torch.float32)
+        rms = torch.stack(norms) * roots
+    zeros = torch.zeros(len(updates), dtype=torch.float64, device=counts.device)
+    return torch.stack([zeros + number for number in _rates(counts, group, rms)], dim=1).float()
