@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from fg_kernels.errors import OperandError, check_option
 from fg_kernels.reference._wide import describe, wide_dtype
@@ -20,7 +19,7 @@ from fg_kernels.reference._wide import describe, wide_dtype
 ACTIVATIONS = ("silu", "gelu", "gelu_tanh")
 APPROXIMATIONS = {"none": "gelu", "tanh": "gelu_tanh"}
 
-_SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
+_TWICE_SQRT_2_OVER_PI = 2 * math.sqrt(2 / math.pi)
 _CUBIC = 0.044715
 _DENSITY_AT_0 = 1 / math.sqrt(2 * math.pi)
 
@@ -86,30 +85,34 @@ def gated(parts: Sequence[Tensor], activation: str) -> Tensor:
     """The unit with one of `ACTIVATIONS`; `parts` as from `check_gated`."""
     gate, up = halves(parts)
     wide = wide_dtype(gate)
-    return (activated(gate.to(wide), activation)[0] * up.to(wide)).to(gate.dtype)
+    x = gate.to(wide)
+    return (x * share_of(x, activation) * up.to(wide)).to(gate.dtype)
 
 
 def gated_gradients(grad: Tensor, parts: Sequence[Tensor], activation: str) -> list[Tensor]:
     """Gradients of `parts`, given that of the result."""
     gate, up = halves(parts)
     wide = wide_dtype(gate)
-    grad = grad.to(wide)
-    value, slope = activated(gate.to(wide), activation)
-    gradients = [(grad * up.to(wide) * slope).to(gate.dtype), (grad * value).to(gate.dtype)]
+    x, grad = gate.to(wide), grad.to(wide)
+    share = share_of(x, activation)
+    of_gate = grad * up.to(wide) * slope_of(x, share, activation)
+    gradients = [of_gate.to(gate.dtype), (grad * (x * share)).to(gate.dtype)]
     return gradients if len(parts) == 2 else [torch.cat(gradients, dim=-1)]
 
 
-def activated(x: Tensor, activation: str) -> tuple[Tensor, Tensor]:
-    """Value and derivative of an activation.
+def share_of(x: Tensor, activation: str) -> Tensor:
+    """What an activation multiplies `x` by.
 
-    `1 + tanh(u)` is written as `2 * sigmoid(2 * u)`, which loses nothing for negative `u`.
+    The `(1 + tanh(u)) / 2` of the approximate gelu is written as `sigmoid(2 * u)`: nothing cancels for negative `u`.
     """
     if activation == "gelu":
-        below = 0.5 * (1 + torch.erf(x * math.sqrt(0.5)))
-        return F.gelu(x), below + x * torch.exp(-0.5 * x * x) * _DENSITY_AT_0
-    if activation == "silu":
-        share, rate = torch.sigmoid(x), 1.0
-    else:
-        share = torch.sigmoid(2 * _SQRT_2_OVER_PI * (x + _CUBIC * x * x * x))
-        rate = 2 * _SQRT_2_OVER_PI * (1 + 3 * _CUBIC * x * x)
-    return x * share, share + x * share * (1 - share) * rate
+        return 0.5 * (1 + torch.erf(x * math.sqrt(0.5)))
+    return torch.sigmoid(x if activation == "silu" else _TWICE_SQRT_2_OVER_PI * (x + _CUBIC * x * x * x))
+
+
+def slope_of(x: Tensor, share: Tensor, activation: str) -> Tensor:
+    """The derivative of an activation at `x`, given `share_of` it."""
+    if activation == "gelu":
+        return share + x * (torch.exp(-0.5 * x * x) * _DENSITY_AT_0)
+    change = x * share * (1 - share)
+    return share + (change if activation == "silu" else change * (_TWICE_SQRT_2_OVER_PI * (1 + 3 * _CUBIC * x * x)))

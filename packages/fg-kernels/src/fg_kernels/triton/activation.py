@@ -16,18 +16,25 @@ from fg_kernels.triton.launch import config_for, configs_of, launch_on
 
 
 @triton.jit
-def activated(x, ACTIVATION: tl.constexpr):
-    """Value and derivative of an activation, in fp32."""
+def share_of(x, ACTIVATION: tl.constexpr):
+    """What an activation multiplies fp32 `x` by."""
     if ACTIVATION == "gelu":
-        below = 0.5 * (1.0 + tl.erf(x * 0.7071067811865476))
-        return x * below, below + x * (tl.exp(-0.5 * x * x) * 0.3989422804014327)
+        return 0.5 * (1.0 + tl.erf(x * 0.7071067811865476))
     elif ACTIVATION == "silu":
-        share = 1.0 / (1.0 + tl.exp(-x))
-        return x * share, share + x * share * (1.0 - share)
+        return 1.0 / (1.0 + tl.exp(-x))
     else:
-        share = 1.0 / (1.0 + tl.exp(-1.5957691216057308 * (x + 0.044715 * x * x * x)))
-        rate = 1.5957691216057308 * (1.0 + 0.134145 * x * x)
-        return x * share, share + x * share * (1.0 - share) * rate
+        return 1.0 / (1.0 + tl.exp(-1.5957691216057308 * (x + 0.044715 * x * x * x)))
+
+
+@triton.jit
+def slope_of(x, share, ACTIVATION: tl.constexpr):
+    """The derivative of an activation at `x`, given `share_of` it."""
+    if ACTIVATION == "gelu":
+        return share + x * (tl.exp(-0.5 * x * x) * 0.3989422804014327)
+    elif ACTIVATION == "silu":
+        return share + x * share * (1.0 - share)
+    else:
+        return share + x * share * (1.0 - share) * (1.5957691216057308 * (1.0 + 0.134145 * x * x))
 
 
 @triton.jit
@@ -44,8 +51,9 @@ def gated_forward(out, gate, up, width, stride, ACTIVATION: tl.constexpr, BLOCK:
     """Rows of `gate` and `up` lie `stride` apart, those of `out` `width`."""
     row, column, mask = tile(width, BLOCK)
     source = row * stride + column
-    value, _slope = activated(load_wide(gate, source, mask), ACTIVATION)
-    store_rounded(out, row * width + column, value * load_wide(up, source, mask), mask)
+    x = load_wide(gate, source, mask)
+    result = x * share_of(x, ACTIVATION) * load_wide(up, source, mask)
+    store_rounded(out, row * width + column, result, mask)
 
 
 @triton.jit
@@ -53,11 +61,12 @@ def gated_backward(dgate, dup, grad, gate, up, width, stride, ACTIVATION: tl.con
     """Rows of `grad` lie `width` apart, all others `stride`; `dgate` and `dup` may be `gate` and `up` themselves."""
     row, column, mask = tile(width, BLOCK)
     place = row * stride + column
-    value, slope = activated(load_wide(gate, place, mask), ACTIVATION)
+    x = load_wide(gate, place, mask)
+    share = share_of(x, ACTIVATION)
     change = load_wide(grad, row * width + column, mask)
     scaled = change * load_wide(up, place, mask)
-    store_rounded(dgate, place, scaled * slope, mask)
-    store_rounded(dup, place, change * value, mask)
+    store_rounded(dgate, place, scaled * slope_of(x, share, ACTIVATION), mask)
+    store_rounded(dup, place, change * (x * share), mask)
 
 
 def gated(parts: Sequence[Tensor], activation: str) -> Tensor:
