@@ -143,7 +143,7 @@ def numbers_of(group: Group, step: Scalar) -> Numbers:
 
 def _root(values: Tensor) -> Tensor:
     """The square root, rounded correctly: torch's fp32 root is so on CUDA, and on CPUs off by one bit now and then."""
-    return values.double().sqrt_().to(values.dtype) if values.device.type == "cpu" else values.sqrt()
+    return values.double().sqrt().to(values.dtype) if values.device.type == "cpu" else values.sqrt()
 
 
 def _variant(update: Update) -> dict[str, Any]:
