@@ -61,6 +61,21 @@ def elementwise_cases(device: torch.device, *, quick: bool = False) -> Iterator[
         )
 
 
+def operation_errors(op: str, device: torch.device, *, backend: str) -> tuple[float, float]:
+    """Return the largest relative error of results and gradients in bf16 against fp64: ours, and plain torch's."""
+    recipe = _RECIPES[op]
+    inputs = recipe.inputs(_QUICK, device)
+    return (
+        _largest_error(recipe, partial(getattr(functional, op), backend=backend), inputs),
+        _largest_error(recipe, recipe.plain, inputs),
+    )
+
+
+def _largest_error(recipe: Recipe, function: Function, inputs: list[Tensor]) -> float:
+    exact = _outcome(recipe.plain, [_exact(value) for value in inputs])
+    return max(map(_distance, _outcome(function, inputs, recipe.value), exact))
+
+
 def _contenders(op: str, recipe: Recipe) -> Iterator[tuple[str, Callable[[torch.device], Function]]]:
     yield "fg_kernels", lambda device: getattr(functional, op)
     if recipe.value is _as_it_is:
@@ -73,9 +88,7 @@ def _work(recipe: Recipe, shape: Shape, find: Callable[[torch.device], Function]
     function, inputs = find(device), recipe.inputs(shape, device)
 
     def facts() -> dict[str, float]:
-        exact = _outcome(recipe.plain, [_exact(value) for value in inputs])
-        ours = _outcome(function, inputs, recipe.value)
-        return {"error": max(map(_distance, ours, exact))}
+        return {"error": _largest_error(recipe, function, inputs)}
 
     return Work(run=lambda: _outcome(function, inputs), facts=facts)
 

@@ -19,6 +19,7 @@ import fg_kernels
 from fg_kernels import dispatch, philox
 from fg_kernels.errors import BackendError
 from fg_kernels.functional import linear_cross_entropy, sr_add_, sr_copy_
+from fg_kernels.measuring.elementwise import operation_errors
 from fg_kernels.measuring.losses import Problem, plain
 from fg_kernels.measuring.optimizers import path_error
 from fg_kernels.optim import Optimizer
@@ -173,6 +174,17 @@ def _has_kernel(op: str, place: Place) -> bool:
     return True
 
 
+# --- small operations ------------------------------------------------------------------------------------------------
+
+
+def _small(op: str, place: Place) -> Iterator[Finding]:
+    if not _has_kernel(op, place):
+        return
+    mine, usual = operation_errors(op, place.device, backend=place.backend)
+    promise = "largest error against fp64, in units of that of plain bf16 torch"
+    yield Finding(op=op, place=place, promise=promise, value=mine / usual, limit=1.25)
+
+
 # --- losses ----------------------------------------------------------------------------------------------------------
 
 
@@ -211,5 +223,10 @@ PROMISES: Final[Mapping[str, Callable[[str, Place], Iterator[Finding]]]] = {
     "sr_add_": _adding,
     "adafactor": partial(_optimizing, partial(fg_kernels.Adafactor, lr=1e-4), 1e-3),
     "adamw": partial(_optimizing, partial(fg_kernels.AdamW, lr=1e-4), 0.0),
+    "sgd": partial(_optimizing, partial(fg_kernels.SGD, lr=1e-4, momentum=0.9), 0.0),
     "linear_cross_entropy": _losing,
+    "swiglu": _small,
+    "geglu": _small,
+    "rope": _small,
+    "add_rms_norm": _small,
 }
