@@ -35,6 +35,7 @@ def muon_and_adamw(named):
 BUILDERS = {
     "adamw": (lambda named: optim.AdamW(named, lr=1e-2), True),
     "adamw, bf16 state": (lambda named: optim.AdamW(named, lr=1e-2, state_dtype=torch.bfloat16), True),
+    "sgd": (lambda named: optim.SGD(named, lr=0.1, momentum=0.9), True),
     "muon": (muon_and_adamw, True),
     "adafactor": (lambda named: optim.Adafactor(named, lr=1e-2), False),
     "apollo": (lambda named: optim.Apollo(named, lr=1e-2, rank=2, update_steps=2), False),

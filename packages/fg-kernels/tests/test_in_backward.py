@@ -4,8 +4,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from fg_kernels import OptimizerInBackward
-from fg_kernels.errors import GradientError, ParameterGroupError
-from fg_kernels.optim import Adafactor, AdamW, Apollo, Muon, SinkGD, make_re_multiopt
+from fg_kernels.errors import GradientError, OperandError, ParameterGroupError
+from fg_kernels.optim import SGD, Adafactor, AdamW, Apollo, Muon, SinkGD, make_re_multiopt
 
 
 class Tied(nn.Module):
@@ -39,6 +39,7 @@ BUILDERS = {
     "adamw": AdamW,
     "adafactor": Adafactor,
     "apollo": lambda named: Apollo(named, rank=2, update_steps=2),
+    "sgd": lambda named: SGD(named, lr=0.1, momentum=0.9),
     "sinkgd": SinkGD,
     "multi": combined,
 }
@@ -139,6 +140,19 @@ def test_after_a_backward_that_failed_training_goes_on():
     module(torch.ones(1, 4)).sum().backward()
     assert in_backward.finish() > 0
     assert [optimizer.state[p]["step"] for p in module.parameters()] == [1, 1, 2, 2]
+
+
+def test_an_update_that_was_refused_leaves_no_gradient_behind():
+    weight = nn.Parameter(torch.ones(3, 4))
+    optimizer = Apollo([("w", weight)], projector_factory=lambda *_: torch.ones(9, 9))
+    in_backward = OptimizerInBackward(optimizer)
+    with pytest.raises(OperandError, match=r"made \(9, 9\)"):
+        weight.square().sum().backward()
+    in_backward.discard()
+    optimizer.projector_factory = None
+    weight.square().sum().backward()
+    assert in_backward.finish() == (4 * weight.numel()) ** 0.5
+    assert (weight < 1).all()
 
 
 def test_parameters_without_a_gradient_and_frozen_ones_are_left_alone():

@@ -6,7 +6,7 @@ from torch import nn
 
 from fg_kernels import dispatch
 from fg_kernels.memory import OptimizerInBackward
-from fg_kernels.optim import Adafactor, AdamW, Apollo, Muon, SinkGD, make_re_multiopt
+from fg_kernels.optim import SGD, Adafactor, AdamW, Apollo, Muon, SinkGD, make_re_multiopt
 
 
 def model():
@@ -42,7 +42,7 @@ def test_the_kernel_writes_the_bits_of_the_reference(build):
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
-@pytest.mark.parametrize("build", [muon_and_sinkgd, Apollo, AdamW, Adafactor])
+@pytest.mark.parametrize("build", [muon_and_sinkgd, Apollo, AdamW, Adafactor, SGD])
 def test_inside_the_backward_pass_the_bits_are_those_of_a_step(build):
     """One launch for each parameter there, one for all of them here."""
     after, inside = model(), model()

@@ -48,11 +48,10 @@ class OptimizerInBackward:
         self._on_update = on_update
         self._updated: set[Tensor] = set()
         self._squares: dict[_Layout, Tensor] = {}
-        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
-        for parameter in parameters:
-            if parameter.grad is not None:
-                raise GradientError("a parameter has a gradient already; call zero_grad() first")
-        self._handles = [p.register_post_accumulate_grad_hook(self._update) for p in parameters]
+        self._parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
+        if any(parameter.grad is not None for parameter in self._parameters):
+            raise GradientError("a parameter has a gradient already; call zero_grad() first")
+        self._handles = [p.register_post_accumulate_grad_hook(self._update) for p in self._parameters]
 
     def finish(self) -> Tensor:
         """End an update: return the norm of its gradient, call `on_update`, and be ready for the next.
@@ -69,23 +68,24 @@ class OptimizerInBackward:
         if not self._updated:
             raise GradientError("no gradient was computed since the last update; call backward() first")
         norm = _norm(self._squares)
-        self.discard()
+        self._forget()
         self._optimizer.step()
         if self._on_update is not None:
             self._on_update(norm)
         return norm
 
     def discard(self) -> None:
-        """Forget a backward pass that failed. Parameters that it has reached stay updated; their weights are gone."""
-        self._updated.clear()
-        self._squares.clear()
+        """Forget a backward pass that failed, with its gradients. Parameters that it has updated stay so."""
+        self._forget()
+        for parameter in self._parameters:
+            parameter.grad = None
 
     def remove(self) -> None:
         """Take the hooks off; from then on gradients are kept, and `optimizer.step` updates."""
         for handle in self._handles:
             handle.remove()
         self._handles = []
-        self.discard()
+        self._forget()
 
     def __enter__(self) -> Self:
         return self
@@ -94,6 +94,10 @@ class OptimizerInBackward:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.remove()
+
+    def _forget(self) -> None:
+        self._updated.clear()
+        self._squares.clear()
 
     def _update(self, parameter: Tensor) -> None:
         if parameter in self._updated:
