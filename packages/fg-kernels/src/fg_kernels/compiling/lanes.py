@@ -91,6 +91,8 @@ def combine(operation: str, values: Sequence[Lanes]) -> Lanes:
         return combine("mul", (values[0], constant(1 << (bits & 63), _threads(values[0]))))
     if operation in ("mov", "cvt", "cvta"):
         return values[0]
+    if operation == "bfe" and (bits := values[2].constant) is not None:
+        return combine("and", (combine("shr", values[:2]), constant((1 << bits) - 1, _threads(values[0]))))
     if operation in ("add", "sub") and len(values) == 2:
         return _sum(*values, sign=-1 if operation == "sub" else 1)
     if operation == "mul" and (scaled := _scaled(*values)) is not None:
