@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fg_kernels import backends
 from fg_kernels.dispatch import choose
-from fg_kernels.errors import OperandError
+from fg_kernels.errors import BackendError, OperandError
 from fg_kernels.functional.cross_entropy import as_arguments, overwrite_by
 from fg_kernels.reference._budget import Plan, Sizes, plan_for, sizes_of, within_free_memory
 from fg_kernels.reference._chunked_loss import Gradients, Problem, chunked_loss
@@ -90,12 +91,31 @@ def linear_cross_entropy(
     )
     check_linear_cross_entropy(x, weight, target, bias, shift=shift, reduction=reduction, mode=mode)
     targets = shift_left(target, shift, ignore_index)
-    sizes = sizes_of(x, weight, bias, acc_dtype, capped=softcap is not None)
-    plan = plan_for(sizes, mode, budget_mib)
-    losses = _differentiable(
-        x.flatten(0, -2), weight, bias, targets.flatten(), options, sizes, plan, backend, each=reduction == "none"
-    )
+    flat, each = (x.flatten(0, -2), weight, bias, targets.flatten()), reduction == "none"
+    if backend in backends.PEERS:
+        _refuse_limits(backend, mode, budget_mib, acc_dtype)
+        losses = _by_peer(*flat, options, backend, each=each)
+    else:
+        sizes = sizes_of(x, weight, bias, acc_dtype, capped=softcap is not None)
+        losses = _differentiable(*flat, options, sizes, plan_for(sizes, mode, budget_mib), backend, each=each)
     return reduced(losses, targets, shift, reduction, ignore_index)
+
+
+def _refuse_limits(backend: str, mode: str, budget_mib: float | None, acc_dtype: torch.dtype) -> None:
+    """Other libraries choose their chunks and what they accumulate in themselves."""
+    if mode != "auto" or budget_mib is not None or acc_dtype != torch.float32:
+        raise BackendError(
+            f"linear_cross_entropy: backend {backend!r} takes neither mode={mode!r}, budget_mib={budget_mib!r} "
+            f"nor acc_dtype={acc_dtype}; leave them at their defaults"
+        )
+
+
+def _by_peer(
+    x: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor, options: LossOptions, backend: str, *, each: bool
+) -> Tensor:
+    check_classes(target, weight.shape[0], options.ignore_index)
+    request = backends.Request(x=x, weight=weight, bias=bias, target=target, options=options, each=each)
+    return backends.linear_cross_entropy(request, backend)
 
 
 def _differentiable(
