@@ -81,6 +81,7 @@ def compile_cases(arch: int) -> Iterator[CompileCase]:
                 config=config,
                 elements=config.blocks["BLOCK"],
                 divisible=frozenset(signature),
+                wide=bool(variant["EVEN"]),
             )
 
 
