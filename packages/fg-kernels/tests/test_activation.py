@@ -114,6 +114,8 @@ def test_another_operation_that_kept_an_overwritten_operand_raises():
     [
         (lambda x: x, lambda x: x * 1, "a leaf"),
         (lambda x: x * 1, lambda x: x.detach(), "a leaf"),
+        (lambda x: x * 1, lambda x: x.view(4, 6), "a view of one"),
+        (lambda x: x * 1, lambda x: (x * 1).unsqueeze(0).unbind()[0], "autograd protects"),
         (lambda x: (x * 1).t(), lambda x: (x * 1).t(), "not contiguous"),
     ],
 )

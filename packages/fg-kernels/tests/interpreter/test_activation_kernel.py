@@ -3,6 +3,7 @@ import torch
 
 from fg_kernels import functional, reference
 from fg_kernels.dispatch import use, which
+from fg_kernels.measuring.memory import peak_bytes
 
 UNITS = {
     "silu": (functional.swiglu, reference.swiglu, {}),
@@ -91,3 +92,11 @@ def test_gate_and_up_that_share_memory_are_not_overwritten():
     x = torch.randn(4, 6, requires_grad=True) * 1
     with pytest.raises(ValueError, match="share memory"):
         functional.swiglu(x, x, inplace_backward=True)
+
+
+@pytest.mark.parametrize(("overwrite", "tensors"), [(False, 2), (True, 0)])
+def test_gradients_that_overwrite_take_no_memory(overwrite, tensors):
+    gate, up, grad = drawn(16, 256, dtype=torch.bfloat16)
+    parts = [part.requires_grad_() * 1 for part in (gate, up)]
+    out = functional.swiglu(*parts, inplace_backward=overwrite)
+    assert peak_bytes(lambda: torch.autograd.grad(out, parts, grad)) == tensors * gate.nbytes

@@ -4,6 +4,7 @@ import torch
 from fg_kernels import functional, reference
 from fg_kernels.dispatch import which
 from fg_kernels.errors import OperandError
+from fg_kernels.measuring.memory import peak_bytes
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 
@@ -76,3 +77,12 @@ def test_a_position_without_a_row_reads_nothing_foreign():
     rotate_into(out, x, cos, sin, places, interleaved=False, inverse=False)
     assert out[:, :, [0, 2]].isnan().all() and torch.equal(out[:, :, 1], x[:, :, 1])
     assert torch.equal(reference.rotary.rotated(x, cos, sin, places, interleaved=False).isnan(), out.isnan())
+
+
+def test_in_place_takes_no_memory():
+    x, (cos, sin) = drawn(1, 2, 9, 64, dtype=torch.bfloat16), tables(32)
+    leaf = x.clone().requires_grad_()
+    assert peak_bytes(lambda: functional.rope_(x, cos, sin)) == 0
+    changed = leaf * 1
+    assert peak_bytes(lambda: functional.rope_(changed, cos, sin)) == 0
+    assert peak_bytes(lambda: functional.rope(x, cos, sin)) == x.nbytes

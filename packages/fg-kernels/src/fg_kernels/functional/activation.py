@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fg_kernels import _compat
 from fg_kernels.dispatch import choose
 from fg_kernels.errors import OperandError, check_option
 from fg_kernels.reference import activation as plain
-from fg_kernels.reference._wide import describe
+from fg_kernels.reference._operands import describe
 from fg_kernels.reference.activation import APPROXIMATIONS, check_gated
 
 _OPERATIONS = {"silu": "swiglu", "gelu": "geglu", "gelu_tanh": "geglu"}
@@ -29,7 +30,8 @@ def swiglu(gate: Tensor, up: Tensor | None = None, *, inplace_backward: bool = F
         up: same shape, dtype and device as `gate`.
         inplace_backward: let the backward pass write the gradients over `gate` and `up`, which saves two tensors of
             their size. Nobody may read them afterwards: a second backward pass through them raises, and so does that
-            of another operation that kept them, but a plain read finds gradients. Leaves and copies are refused.
+            of another operation that kept them, but a plain read finds gradients. Leaves, their views and tensors
+            that are not contiguous are refused.
         backend: see `fg_kernels.dispatch`.
 
     Returns:
@@ -81,9 +83,13 @@ def _public(gate: Tensor, up: Tensor | None, activation: str, inplace_backward: 
 
 def _check_overwritable(parts: Sequence[Tensor]) -> None:
     for part in parts:
-        if part.is_leaf or not part.is_contiguous():
-            kind = "a leaf" if part.is_leaf else "not contiguous"
-            raise OperandError(f"inplace_backward overwrites its operands; {describe(operand=part)} is {kind}")
+        if not part.is_contiguous():
+            raise OperandError(f"inplace_backward overwrites its operands; {describe(operand=part)} is not contiguous")
+        if part.is_leaf or not (torch.compiler.is_compiling() or _compat.may_change_in_place(part)):
+            raise OperandError(
+                f"inplace_backward overwrites its operands; {describe(operand=part)} is a leaf, or a view of one, "
+                "or a view that autograd protects"
+            )
 
 
 @torch.library.custom_op("fg_kernels::gated", mutates_args=())

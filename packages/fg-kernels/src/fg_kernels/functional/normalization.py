@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fg_kernels.dispatch import choose
 from fg_kernels.reference import normalization as plain
-from fg_kernels.reference._wide import wide_dtype
+from fg_kernels.reference._operands import wide_dtype
 from fg_kernels.reference.normalization import check_norm
 
 

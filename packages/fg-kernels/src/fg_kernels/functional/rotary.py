@@ -11,7 +11,7 @@ from fg_kernels import _compat
 from fg_kernels.dispatch import choose
 from fg_kernels.errors import OperandError
 from fg_kernels.reference import rotary as plain
-from fg_kernels.reference._wide import describe
+from fg_kernels.reference._operands import describe
 from fg_kernels.reference.rotary import check_positions, check_rope
 
 

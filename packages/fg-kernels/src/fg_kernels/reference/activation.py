@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fg_kernels.errors import OperandError, check_option
-from fg_kernels.reference._wide import describe, wide_dtype
+from fg_kernels.reference._operands import describe, wide_dtype
 
 ACTIVATIONS = ("silu", "gelu", "gelu_tanh")
 APPROXIMATIONS = {"none": "gelu", "tanh": "gelu_tanh"}

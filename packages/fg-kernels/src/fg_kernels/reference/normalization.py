@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fg_kernels.errors import OperandError, check_range
-from fg_kernels.reference._wide import describe, wide_dtype
+from fg_kernels.reference._operands import describe, wide_dtype
 
 
 def rms_norm(x: Tensor, weight: Tensor, *, eps: float = 1e-6, weight_offset: float = 0.0) -> Tensor:

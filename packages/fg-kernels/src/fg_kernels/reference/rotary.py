@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fg_kernels.errors import OperandError
-from fg_kernels.reference._wide import describe, wide_dtype
+from fg_kernels.reference._operands import describe, wide_dtype
 
 
 def rope_tables(inv_freq: Tensor, length: int, *, attention_scaling: float = 1.0) -> tuple[Tensor, Tensor]:

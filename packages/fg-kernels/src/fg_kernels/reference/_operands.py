@@ -1,4 +1,4 @@
-"""The dtype in which sums and functions are computed, whatever the operands are."""
+"""What is said and decided about operands in more than one room."""
 
 from __future__ import annotations
 
