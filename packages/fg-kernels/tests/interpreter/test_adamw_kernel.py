@@ -4,8 +4,13 @@ import copy
 
 import pytest
 import torch
+import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Shard, distribute_tensor
 
 from fg_kernels.optim import AdamW
+from fg_kernels.optim._base import Slot
+from fg_kernels.window import Window
 
 SHAPES = ((50, 100), (33, 17), (8,), (1,), (0,), (3, 5, 7))
 STATES = (torch.float32, torch.bfloat16, torch.uint8)
@@ -127,3 +132,42 @@ def test_a_gradient_that_is_not_a_number_makes_the_weight_none():
     optimizer.step()
     assert ours[0][1].isnan().sum() == 1 and ours[0][1][3, 4].isnan()
     assert not ours[1][1].isnan().any()
+
+
+@pytest.fixture
+def mesh():
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield init_device_mesh("cpu", (1,))
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("dimension", [0, 1])
+def test_shards_go_through_the_kernel_with_the_bits_of_whole_parameters(dimension, mesh):
+    plain = [(name, p) for name, p in parameters(torch.bfloat16) if p.ndim == 2]
+
+    def shard(values: torch.Tensor) -> torch.Tensor:
+        return distribute_tensor(values.detach().clone(), mesh, [Shard(dimension)])
+
+    sharded = [(name, torch.nn.Parameter(shard(p))) for name, p in plain]
+    give_gradients(plain, 0)
+    for (_, s), (_, p) in zip(sharded, plain, strict=True):
+        s.grad = shard(p.grad)
+    optimizer = AdamW(sharded, state_dtype=torch.bfloat16)
+    AdamW(plain, state_dtype=torch.bfloat16).step(), optimizer.step()
+    assert optimizer._tables
+    for (_, s), (_, p) in zip(sharded, plain, strict=True):
+        assert torch.equal(s.detach().full_tensor(), p.detach())
+
+
+def test_a_shard_in_the_middle_draws_the_noise_of_its_place():
+    whole, (upper, lower) = parameters(torch.bfloat16)[0][1].detach(), (slice(0, 20), slice(20, 50))
+    pieces = [torch.nn.Parameter(whole[rows].clone()) for rows in (upper, lower)]
+    optimizers = [AdamW([("w", piece)], state_dtype=torch.bfloat16) for piece in (torch.nn.Parameter(whole), *pieces)]
+    optimizers[2]._slots[pieces[1]] = Slot(0, "w", Window(20 * 100))
+    gradient = torch.randn(50, 100, generator=torch.Generator().manual_seed(1)).bfloat16()
+    for optimizer, rows in zip(optimizers, (slice(0, 50), upper, lower), strict=True):
+        weight = optimizer.param_groups[0]["params"][0]
+        weight.grad = gradient[rows].clone()
+        optimizer.step()
+        assert optimizer._tables
+    assert torch.equal(optimizers[0].param_groups[0]["params"][0].detach(), torch.cat([p.detach() for p in pieces]))
