@@ -6,16 +6,25 @@ import pytest
 import torch
 
 from fg_kernels.errors import UnknownOptionError
-from fg_kernels.legacy import adafactor, adamw, apollo, linear_cross_entropy_loss, sinkgd
+from fg_kernels.legacy import (
+    adafactor,
+    adamw,
+    apollo,
+    causal_loss,
+    chunked_causal_loss,
+    linear_cross_entropy_loss,
+    sgd,
+    sinkgd,
+)
 from fg_kernels.nn import LinearCrossEntropyLoss
-from fg_kernels.optim import Adafactor, AdamW, Apollo, SinkGD
+from fg_kernels.optim import SGD, Adafactor, AdamW, Apollo, SinkGD
 
 
 def weights() -> list[tuple[str, torch.nn.Parameter]]:
     return [("w", torch.nn.Parameter(torch.ones(4, 4)))]
 
 
-FACTORIES = [(adamw, AdamW), (adafactor, Adafactor), (apollo, Apollo), (sinkgd, SinkGD)]
+FACTORIES = [(adamw, AdamW), (adafactor, Adafactor), (apollo, Apollo), (sgd, SGD), (sinkgd, SinkGD)]
 
 
 @pytest.mark.parametrize(("factory", "kind"), FACTORIES)
@@ -50,6 +59,14 @@ def test_unknown_implementations_and_keywords_are_refused():
 def test_the_loss_passes_its_other_options_on():
     loss = linear_cross_entropy_loss(torch.nn.Linear(4, 8), ignore_index=-1, softcap=30.0)
     assert isinstance(loss, LinearCrossEntropyLoss) and (loss.ignore_index, loss.softcap) == (-1, 30.0)
+
+
+@pytest.mark.parametrize("factory", [causal_loss, chunked_causal_loss])
+def test_the_losses_of_logits_return_sum_and_count(factory):
+    logits, labels = torch.zeros(1, 4, 8), torch.tensor([[1, 2, 3, -1]])
+    total, count = factory(ignore_index=-1)(logits, labels)
+    assert count == 2
+    torch.testing.assert_close(total, 2 * torch.tensor(8.0).log())
 
 
 def test_every_alias_names_something_that_exists():

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeAlias
 
+from torch import Tensor
 from torch.nn import Module
 from torch.optim.optimizer import ParamsT
 
 from fg_kernels.errors import check_option
-from fg_kernels.nn import LinearCrossEntropyLoss
-from fg_kernels.optim import Adafactor, AdamW, Apollo, SinkGD
+from fg_kernels.nn import LinearCrossEntropyLoss, causal_lm_loss
+from fg_kernels.optim import SGD, Adafactor, AdamW, Apollo, SinkGD
 
 logger = logging.getLogger(__name__)
+
+LossOfLogits: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 _LOSS_IMPLEMENTATIONS = ("auto", "cce", "liger", "pytorch")
 
@@ -46,6 +51,14 @@ def apollo(
     return Apollo(params, *args, rounding=_rounding(bf16_stochastic_round), **kwargs)
 
 
+def sgd(
+    params: ParamsT, *args: Any, torch_compile: bool = False, bf16_stochastic_round: bool = True, **kwargs: Any
+) -> SGD:
+    """Build `fg_kernels.optim.SGD`; `bf16_stochastic_round` becomes `rounding`."""
+    _mention_execution_choices("SGD", torch_compile=torch_compile)
+    return SGD(params, *args, rounding=_rounding(bf16_stochastic_round), **kwargs)
+
+
 def sinkgd(
     params: ParamsT, *args: Any, torch_compile: bool = False, bf16_stochastic_round: bool = True, **kwargs: Any
 ) -> SinkGD:
@@ -67,6 +80,18 @@ def linear_cross_entropy_loss(
     chosen = {"impl": impl != "auto", "chunk_size": chunk_size is not None, "compile": compile}
     _mention_execution_choices("LinearCrossEntropyLoss", **chosen)
     return LinearCrossEntropyLoss(output_embeddings, ignore_index=ignore_index, **kwargs)
+
+
+def causal_loss(ignore_index: int = -100, compile: bool = False) -> LossOfLogits:
+    """Build `fg_kernels.nn.causal_lm_loss`, which returns sum and count instead of a mean."""
+    _mention_execution_choices("CausalLoss", compile=compile)
+    return partial(causal_lm_loss, ignore_index=ignore_index)
+
+
+def chunked_causal_loss(chunk_size: int = 4096, ignore_index: int = -100, compile: bool = False) -> LossOfLogits:
+    """Build `fg_kernels.nn.causal_lm_loss`; a loss that needs no chunks of logits is `LinearCrossEntropyLoss`."""
+    _mention_execution_choices("ChunkedCausalLoss", chunk_size=chunk_size != 4096, compile=compile)
+    return partial(causal_lm_loss, ignore_index=ignore_index)
 
 
 def _rounding(stochastic: bool) -> str:

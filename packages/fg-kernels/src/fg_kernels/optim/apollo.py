@@ -37,7 +37,7 @@ class Apollo(Optimizer):
 
     Args:
         params: parameters, (name, parameter) pairs or groups of either; names key projections and rounding noise.
-        lr: learning rate.
+        lr: learning rate; a 0-d tensor can change between the replays of a CUDA graph.
         betas: decay rates of the two moments.
         eps: added to the root of the second moment.
         weight_decay: per update, times `lr`.
@@ -59,7 +59,7 @@ class Apollo(Optimizer):
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 1e-3,
+        lr: float | Tensor = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-6,
         weight_decay: float = 0.0,

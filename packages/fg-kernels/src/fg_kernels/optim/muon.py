@@ -28,7 +28,7 @@ class Muon(Optimizer):
 
     Args:
         params: matrices, (name, matrix) pairs or groups of either; names key the rounding noise.
-        lr: learning rate.
+        lr: learning rate; a 0-d tensor can change between the replays of a CUDA graph.
         weight_decay: per update, times `lr`.
         momentum: decay rate of the gradient's average.
         nesterov: look one update ahead.
@@ -50,7 +50,7 @@ class Muon(Optimizer):
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 1e-3,
+        lr: float | Tensor = 1e-3,
         weight_decay: float = 0.1,
         momentum: float = 0.95,
         nesterov: bool = True,

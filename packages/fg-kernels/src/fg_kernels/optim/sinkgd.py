@@ -22,7 +22,7 @@ class SinkGD(Optimizer):
 
     Args:
         params: parameters, (name, parameter) pairs or groups of either; names key the rounding noise.
-        lr: learning rate.
+        lr: learning rate; a 0-d tensor can change between the replays of a CUDA graph.
         num_iters: how often rows and then columns are scaled; 0 leaves the gradient as it is.
         weight_decay: per update, times `lr`.
         eps: least length that a row, column or vector is divided by, so that zeros stay zero.
@@ -39,7 +39,7 @@ class SinkGD(Optimizer):
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 1e-3,
+        lr: float | Tensor = 1e-3,
         num_iters: int = 5,
         weight_decay: float = 0.0,
         eps: float = 1e-8,
