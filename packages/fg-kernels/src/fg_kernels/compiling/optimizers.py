@@ -6,10 +6,10 @@ each stream of bf16 is 2 bytes, of fp32 4. What the kernels move beyond that are
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from fg_kernels.compiling.code import compile_case
+from fg_kernels.compiling.code import Compiled, compile_case
 from fg_kernels.triton.cases import compile_cases
 
 STEPS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -48,18 +48,20 @@ class StepTraffic(NamedTuple):
         return self.read + self.written
 
 
-def optimizer_traffic(arch: int = 90, optimizers: Iterable[str] = STEPS) -> dict[str, StepTraffic]:
-    """Compile the kernels of each optimizer for one architecture and add up what its launches move."""
-    cases = {case.name: case for case in compile_cases(arch)}
+def optimizer_traffic(arch: int = 90) -> dict[str, StepTraffic]:
+    """Compile the kernels of every optimizer for one architecture and add up what its launches move."""
+    wanted = {launch for launches in STEPS.values() for launch in launches}
+    return steps_of({case.name: compile_case(case, arch) for case in compile_cases(arch) if case.name in wanted})
+
+
+def steps_of(figures: Mapping[str, Compiled]) -> dict[str, StepTraffic]:
+    """The steps all of whose launches are in `figures`, which are by name of the case."""
     found = {}
-    for optimizer in optimizers:
-        launches = [compile_case(cases[name], arch) for name in STEPS[optimizer]]
-        found[optimizer] = StepTraffic(
-            launches=len(launches),
-            read=sum(launch.read for launch in launches),
-            written=sum(launch.written for launch in launches),
-            streams=STREAMS[optimizer],
-        )
+    for optimizer, names in STEPS.items():
+        if all(name in figures for name in names):
+            launches = [figures[name] for name in names]
+            read, written = sum(launch.read for launch in launches), sum(launch.written for launch in launches)
+            found[optimizer] = StepTraffic(len(launches), read, written, STREAMS[optimizer])
     return found
 
 

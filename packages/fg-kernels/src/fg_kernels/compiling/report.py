@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from fg_kernels.compiling.code import Compiled
 from fg_kernels.compiling.limits import findings, improved, read_limits, table_path, write_limits
+from fg_kernels.compiling.optimizers import steps_of, traffic_text
 from fg_kernels.compiling.survey import Finished, survey, table_tasks
 from fg_kernels.errors import BackendError, CompiledCodeError
 from fg_kernels.triton.cases import ARCHITECTURES
@@ -82,9 +83,17 @@ def as_text(report: Report) -> str:
             f"{key:<60} {arch:>4} {figures.registers:>5} {figures.shared:>7} {figures.instructions:>9.2f} "
             f"{figures.read:>8.4f} {figures.written:>10.4f}"
         )
+    lines += _steps_text(report.measured)
     if not report.gated:
         lines.append(f"compiled by triton {report.triton}; the limits hold for another version and were not compared")
     return "\n".join([*lines, *report.complaints])
+
+
+def _steps_text(measured: Measured) -> Iterator[str]:
+    """Of each architecture the optimizers all of whose launches were compiled."""
+    for arch in sorted({arch for _, arch in measured}):
+        if steps := steps_of({key.split()[0]: figures for (key, at), figures in measured.items() if at == arch}):
+            yield f"\nsm_{arch}\n{traffic_text(steps)}"
 
 
 def as_json(report: Report) -> str:
