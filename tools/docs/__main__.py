@@ -26,7 +26,7 @@ exclude_patterns = ["_build"]
 
 _READING_ORDER = (
     *("getting-started", "concepts", "writing-a-config", "changing-a-project", "language", "debugging", "check-codes"),
-    *("security", "architecture", "contributing", "benchmarks"),
+    *("kernels", "security", "architecture", "contributing", "benchmarks"),
 )
 
 

@@ -140,6 +140,20 @@ def _compiled(count: int, total: int, finished: Any) -> None:
     _say(f"{count}/{total} {key} sm_{arch}")
 
 
+def _configure_tune(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kernels", nargs="*", metavar="KERNEL", help="default: all")
+    parser.add_argument("--file", type=Path, help="where to write the table (default: where kernels look for it)")
+
+
+def _tune(args: argparse.Namespace) -> int:
+    from fg_kernels.triton.config_table import user_file
+    from fg_kernels.tuning import tune
+
+    tune(args.kernels, path=args.file, progress=_say)
+    print(f"written to {args.file or user_file()}")
+    return 0
+
+
 def _say(line: str) -> None:
     """Progress goes to the error stream: the result alone is the output."""
     print(f"… {line}", file=sys.stderr, flush=True)
@@ -149,6 +163,7 @@ _ACTIONS = {
     "bench": _Action("measure operations and optimizers beside their peers", _configure_bench, _bench),
     "check": _Action("try what every operation promises, on each backend of this machine", _configure_check, _check),
     "which": _Action("tell who carries out an operation on this machine, and why", _configure_which, _which),
+    "tune": _Action("time block sizes on this GPU and keep the best in a table of your own", _configure_tune, _tune),
     "compile": _Action(
         "compile every kernel without a GPU and hold it against its limits", _configure_compile, _compile
     ),
