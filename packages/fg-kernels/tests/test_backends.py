@@ -101,6 +101,12 @@ def test_targets_are_checked_before_a_library_sees_them():
         linear_cross_entropy(x, weight, target, backend="torch")
 
 
+def test_other_libraries_are_no_choice_for_a_whole_process(monkeypatch):
+    monkeypatch.setenv("FG_KERNELS_BACKEND", "torch")
+    with pytest.raises(BackendError, match="'torch' is no backend for everything"):
+        linear_cross_entropy(*operands())
+
+
 def test_nobody_else_is_chosen_unasked():
     x, *_ = operands()
     assert which("linear_cross_entropy", x).backend == "reference"
