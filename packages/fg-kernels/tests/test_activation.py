@@ -109,6 +109,17 @@ def test_another_operation_that_kept_an_overwritten_operand_raises():
         square.sum().backward()
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_second_derivative_is_refused(overwrite):
+    gate, up, grad = (tensor.requires_grad_() * 1 for tensor in drawn(4, 6))
+    kept = gate.detach().clone()
+    out = functional.swiglu(gate, up, inplace_backward=overwrite)
+    (change,) = torch.autograd.grad(out, gate, grad, create_graph=True)
+    assert torch.equal(gate, kept)
+    with pytest.raises(RuntimeError, match="gated_backward"):
+        change.sum().backward()
+
+
 @pytest.mark.parametrize(
     ("gate", "up", "message"),
     [

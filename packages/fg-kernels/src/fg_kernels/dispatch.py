@@ -16,7 +16,6 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -81,12 +80,13 @@ class _Wish(NamedTuple):
     strict: bool
 
 
-_wish: ContextVar[_Wish | None] = ContextVar("fg_kernels_backend", default=None)
+# Of the process, not of a thread: autograd calls hooks in threads of its own, and what was asked for holds there too.
+_wishes: list[_Wish] = []
 
 
 @contextmanager
 def use(backend: str, *, strict: bool = False) -> Iterator[None]:
-    """Ask for a backend for all operations inside that do not name one themselves.
+    """Ask for a backend for all operations of the process that do not name one themselves.
 
     Args:
         backend: one of `BACKENDS`. "interpret" runs Triton kernels on CPU tensors by Triton's interpreter; it needs
@@ -97,11 +97,11 @@ def use(backend: str, *, strict: bool = False) -> Iterator[None]:
         UnknownOptionError: a backend that does not exist.
     """
     check_option("backend", backend, BACKENDS)
-    token = _wish.set(_Wish(backend, strict))
+    _wishes.append(_Wish(backend, strict))
     try:
         yield
     finally:
-        _wish.reset(token)
+        _wishes.pop()
 
 
 def which(op: str, *tensors: Tensor, backend: str = "auto", strict: bool = False) -> Choice:
@@ -158,7 +158,7 @@ def offers() -> dict[str, Offer]:
 
 
 def _wished(backend: str) -> _Wish:
-    wish = _wish.get()
+    wish = _wishes[-1] if _wishes else None
     if backend != "auto":
         return _Wish(backend, wish is not None and wish.strict)
     return wish or _Wish(os.environ.get(ENVIRONMENT_VARIABLE, "auto"), False)

@@ -151,7 +151,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _differentiate(ctx: Any, grad: Tensor) -> tuple[list[Tensor], None, None, None]:
     parts = list(ctx.saved_tensors)
-    if ctx.inplace_backward:
+    if ctx.inplace_backward and not torch.is_grad_enabled():  # with create_graph the operands are still needed
         _gated_backward_(grad, parts, ctx.activation, ctx.backend)
     else:
         parts = _gated_backward(grad, parts, ctx.activation, ctx.backend)

@@ -132,7 +132,7 @@ def _rotate_into(
 
     places = None if position_ids is None else position_ids.expand(src.shape[0], -1).contiguous()
     source = src if src.stride(-1) == 1 else src.contiguous()
-    target = dst if dst.stride(-1) == 1 else source
+    target = dst if dst.stride(-1) == 1 else dst.contiguous()
     kernels.rotate_into(
         target, source, cos.contiguous(), sin.contiguous(), places, interleaved=interleaved, inverse=inverse
     )
