@@ -27,9 +27,6 @@ class OptimizerInBackward:
     cannot be had: clipping by the global norm, gradient scaling with skipped updates, and accumulation over several
     backward passes, which is refused. Shared parameters are updated once, when all their uses have contributed.
 
-    On CUDA devices autograd runs hooks in threads of its own, which `fg_kernels.dispatch.use` does not reach; the
-    environment variable does.
-
     Args:
         optimizer: one that has `step_param`, such as those of `fg_kernels.optim`.
         on_update: called by each `finish` with the gradient's norm.
