@@ -150,6 +150,31 @@ def test_an_ignored_position_may_hold_anything(mode, reduction):
     assert torch.equal(run(broken)[1][3], torch.zeros_like(x[3]))
 
 
+@pytest.mark.parametrize("mode", ["fast", "tiny"])
+def test_operands_may_lie_in_memory_as_they_like(mode):
+    x, weight, bias, target = operands()
+
+    def run(x, weight, bias, target):
+        return value_and_gradients(
+            lambda x, weight, bias: linear_cross_entropy(x, weight, target, bias=bias, mode=mode), x, weight, bias
+        )
+
+    apart = (
+        x.transpose(0, 2).contiguous().transpose(0, 2),
+        weight.t().contiguous().t(),
+        bias.repeat_interleave(2)[::2],
+    )
+    assert not any(tensor.is_contiguous() for tensor in apart)
+    assert_all_close(run(*apart, target.t().contiguous().t()), run(x, weight, bias, target))
+
+
+def test_an_accumulation_wider_than_the_operands():
+    x, weight, _, target = operands(dtype=torch.float32)
+    loss = linear_cross_entropy(x, weight, target, acc_dtype=torch.float64)
+    exact = F.cross_entropy(F.linear(x.double(), weight.double()).flatten(0, 1), target.flatten())
+    torch.testing.assert_close(loss, exact, rtol=1e-12, atol=0)
+
+
 def test_another_ignore_index():
     x, weight, _, target = operands(masked=0.0)
     ours = linear_cross_entropy(x, weight, target, ignore_index=7)

@@ -96,6 +96,12 @@ def test_tiles_have_no_kernel_and_say_so():
         functional.linear_cross_entropy(x, weight, target, mode="tiny")
 
 
+def test_a_kernel_never_narrows_what_is_accumulated_in_fp64():
+    x, weight, target = torch.zeros(4, 2), torch.zeros(3, 2), torch.zeros(4, dtype=torch.int64)
+    with pytest.raises(BackendError, match=r"not torch\.float64"):
+        functional.linear_cross_entropy(x, weight, target, acc_dtype=torch.float64)
+
+
 def test_liger_agrees():
     pytest.importorskip("liger_kernel")
     generator = torch.Generator().manual_seed(0)

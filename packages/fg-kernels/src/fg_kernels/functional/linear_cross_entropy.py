@@ -188,7 +188,8 @@ def _run(problem: Problem, gradients: Gradients, backend: str) -> Tensor:
     for total in (gradients.weight, gradients.bias):
         if total is not None:
             total.zero_()
-    return chunked_loss(problem, gradients, overwrite_by(choose("linear_cross_entropy", problem.x, backend=backend)))
+    logits = problem.x.new_empty(0, dtype=problem.sizes.accumulate)  # what a kernel would be given decides
+    return chunked_loss(problem, gradients, overwrite_by(choose("linear_cross_entropy", logits, backend=backend)))
 
 
 def _empty_gradients(
