@@ -84,10 +84,3 @@ def test_transformers_adafactor(relative):
 
 def test_our_plain_rule_never_asks_for_a_value():
     assert traffic_of_update(AdamW, shape=(64, 64)).host_reads == 0
-
-
-def test_our_plain_adamw_counted_by_hand():
-    """Raise weights and gradient 6 + 6, lerp_ 12, mul_ 8, addcmul_ 16, sqrt 8, div 8, add_ 8, mul_ 8, addcdiv_ 16,
-    write back 6."""
-    moved = per_parameter(lambda named: AdamW(named, rounding="nearest"))
-    assert moved == pytest.approx(102, abs=0.01)

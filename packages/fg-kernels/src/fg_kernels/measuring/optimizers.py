@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final, TypeAlias
 
 import torch
@@ -27,9 +29,17 @@ _PATH_UPDATES: Final = 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rule:
-    """An optimizer of ours and what must move for each bf16 parameter: gradient, weight and state, read and written."""
+    """An optimizer of ours and its peers.
+
+    Attributes:
+        ours: with and without stochastic rounding.
+        step: its launches, by their name in `fg_kernels.compiling.optimizers`.
+        bytes_per_parameter: that must move for a bf16 parameter: gradient, weight and state, read and written.
+        peers: find out on a device what makes each.
+    """
 
     ours: Mapping[str, Make]
+    step: str
     bytes_per_parameter: float
     peers: Mapping[str, Callable[[torch.device], Make]]
 
@@ -55,6 +65,7 @@ def rules() -> dict[str, Rule]:
     return {
         "adafactor": Rule(
             ours=_both(fg_kernels.Adafactor),
+            step="Adafactor",
             # Update clipping needs the gradient three times: for its sums, for the update's norm, for the update.
             bytes_per_parameter=3 * 2 + 2 * 2,
             peers=_torch(torch.optim.Adafactor, foreach=True)
@@ -62,6 +73,7 @@ def rules() -> dict[str, Rule]:
         ),
         "adamw": Rule(
             ours=_both(fg_kernels.AdamW),
+            step="AdamW",
             bytes_per_parameter=3 * 2 + 4 * 4,
             peers=_torch(torch.optim.AdamW, foreach=True)
             | _torch(torch.optim.AdamW, fused=True)
@@ -69,6 +81,7 @@ def rules() -> dict[str, Rule]:
         ),
         "adamw-bf16": Rule(
             ours=_both(fg_kernels.AdamW, state_dtype=torch.bfloat16),
+            step="AdamW, bf16 state",
             bytes_per_parameter=3 * 2 + 4 * 2,
             peers=_torch(torch.optim.AdamW, fused=True) | {"torchao": _torchao_adamw},
         ),
@@ -79,6 +92,24 @@ def state_bytes(optimizer: torch.optim.Optimizer) -> int:
     """Bytes of all tensors in the state."""
     tensors = (value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor))
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def compiled_bytes(step: str) -> dict[str, float]:
+    """What the Triton kernels of a step move for each parameter, from their compiled code; nothing without Triton.
+
+    Args:
+        step: see `fg_kernels.compiling.optimizers`; "" for none.
+    """
+    if not step or importlib.util.find_spec("triton") is None or os.environ.get("TRITON_INTERPRET") == "1":
+        return {}
+    return {"compiled bytes per element": _compiled_steps()[step]}
+
+
+@lru_cache(maxsize=1)
+def _compiled_steps() -> dict[str, float]:
+    from fg_kernels.compiling.optimizers import optimizer_traffic
+
+    return {name: traffic.bytes for name, traffic in optimizer_traffic().items()}
 
 
 def path_error(make: Make, device: torch.device) -> float:
@@ -107,6 +138,7 @@ def _trained(make: Make, start: Tensor, gradient: Tensor, dtype: torch.dtype, de
 def _case(name: str, op: str, rule: Rule, shapes: Shapes) -> Case:
     elements = sum(map(math.prod, shapes))
     contenders = {label: partial(_work, lambda device, make=make: make, shapes) for label, make in rule.ours.items()}
+    contenders["fg_kernels"] = partial(contenders["fg_kernels"], step=rule.step)
     contenders |= {label: partial(_work, find, shapes) for label, find in rule.peers.items()}
     return Case(
         name=name,
@@ -118,7 +150,7 @@ def _case(name: str, op: str, rule: Rule, shapes: Shapes) -> Case:
     )
 
 
-def _work(find: Callable[[torch.device], Make], shapes: Shapes, device: torch.device) -> Work:
+def _work(find: Callable[[torch.device], Make], shapes: Shapes, device: torch.device, *, step: str = "") -> Work:
     make = find(device)
     named = [(f"layers.{i}.weight", _parameter(shape, device)) for i, shape in enumerate(shapes)]
     optimizer = make(named)
@@ -128,6 +160,7 @@ def _work(find: Callable[[torch.device], Make], shapes: Shapes, device: torch.de
         return {
             "path error": path_error(make, device),
             "state bytes per parameter": state_bytes(optimizer) / parameters,
+            **compiled_bytes(step),
         }
 
     return Work(run=lambda: optimizer.step(), facts=facts)

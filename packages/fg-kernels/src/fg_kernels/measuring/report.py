@@ -18,6 +18,7 @@ _COLUMNS = (
     ("TFLOP/s", "TFLOP/s", 1),
     ("of matmul", "% matmul", 100),
     ("moved bytes per element", "moved B/el", 1),
+    ("compiled bytes per element", "compiled B/el", 1),
     ("state bytes per parameter", "state B/el", 1),
     ("host reads", "host reads", 1),
     ("extra peak MiB", "extra MiB", 1),
