@@ -5,6 +5,9 @@ import pickle
 
 import pytest
 import torch
+import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Shard, distribute_tensor
 
 from fg_kernels.errors import BackendError, HyperparameterError, OperandError, UnknownOptionError
 from fg_kernels.optim import SGD, AdamW
@@ -92,6 +95,16 @@ def test_fp64_parameters_keep_fp64_moments(state):
     named = parameters(torch.float64)
     optimizer = train(AdamW(named, state_dtype=state), named, range(1))
     assert {optimizer.state[p][key].dtype for _, p in named for key in ("exp_avg", "exp_avg_sq")} == {torch.float64}
+
+
+def test_8_bit_moments_of_shards_are_refused():
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        sharded = distribute_tensor(torch.zeros(64, 80), init_device_mesh("cpu", (1,)), [Shard(0)])
+        with pytest.raises(OperandError, match="'w' is sharded: 8-bit moments are for whole tensors"):
+            AdamW([("w", torch.nn.Parameter(sharded))], state_dtype="8bit")
+    finally:
+        dist.destroy_process_group()
 
 
 def test_kinds_of_state_that_do_not_exist():

@@ -36,7 +36,8 @@ class AdamW(Optimizer):
         capturable: count updates on the device, so that a CUDA graph can be captured.
         state_dtype: of the moments: float32 (8 bytes per parameter); bfloat16 (4), rounded as the parameters are; or
             uint8 (2), coded in blocks of 256 by `quantize_blockwise`, except those of tensors below 4096 elements,
-            which stay fp32. "float32", "bfloat16" and "8bit" mean the same. fp64 parameters keep fp64 moments.
+            which stay fp32; a gradient that is NaN spoils its block. "float32", "bfloat16" and "8bit" mean the same.
+            fp64 parameters keep fp64 moments.
 
     Raises:
         KernelError: an argument outside its range.
