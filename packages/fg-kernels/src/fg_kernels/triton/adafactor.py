@@ -157,26 +157,23 @@ def adafactor_norms(
     place = lane[:, None] * columns + column[None, :]
     # Without a threshold nobody asks for the norm.
     wanted = column < tl.where(tl.load(constant + INVERSE_CLIP) > 0.0, columns, 0)
-    squares = tl.zeros((ROWS, COLUMNS), tl.float32)
-    row_scales = tl.zeros((CELL,), tl.float32)
-    steps = CELL // ROWS
-    for i in range(tl.cdiv(tl.minimum(span, rows - first), CELL) * steps):
-        if i % steps == 0:  # for a whole cell at once: a thread has one root and one quotient to compute
-            row = first + i * ROWS + tl.arange(0, CELL)
-            row_average = tl.zeros((CELL,), tl.float32)
-            for k in tl.static_range(CHUNKS):
-                row_average += tl.load(row_shares + k * rows + row, mask=(row < rows) & (k < chunks), other=0.0)
-            tl.store(row_state + row, row_average, mask=(row < rows) & (chunk == 0))
-            row_scales = tl.div_rn(root, tl.sqrt_rn(tl.where(row < rows, row_average, 1.0)))
-        here = first + i * ROWS + lane < rows
-        value = load_fp32(gradient + place, here[:, None] & wanted[None, :], NARROW_GRADIENT)
-        row_scale = tl.gather(row_scales, i % steps * ROWS + lane, axis=0)
-        update = row_scale[:, None] * column_scale[None, :] * value
-        squares += update * update
-        gradient += ROWS * columns
-        if i % steps == steps - 1:
-            tl.store(norms + (first // CELL + i // steps) * chunks + chunk, tl.sum(tl.sum(squares, axis=0)))
-            squares = tl.zeros((ROWS, COLUMNS), tl.float32)
+    for cell in range(tl.cdiv(tl.minimum(span, rows - first), CELL)):
+        # For the whole cell at once: a thread has one root and one quotient to compute.
+        row = first + cell * CELL + tl.arange(0, CELL)
+        row_average = tl.zeros((CELL,), tl.float32)
+        for k in tl.static_range(CHUNKS):
+            row_average += tl.load(row_shares + k * rows + row, mask=(row < rows) & (k < chunks), other=0.0)
+        tl.store(row_state + row, row_average, mask=(row < rows) & (chunk == 0))
+        row_scales = tl.div_rn(root, tl.sqrt_rn(tl.where(row < rows, row_average, 1.0)))
+        squares = tl.zeros((ROWS, COLUMNS), tl.float32)
+        for i in range(CELL // ROWS):
+            here = first + cell * CELL + i * ROWS + lane < rows
+            value = load_fp32(gradient + place, here[:, None] & wanted[None, :], NARROW_GRADIENT)
+            row_scale = tl.gather(row_scales, i * ROWS + lane, axis=0)
+            update = row_scale[:, None] * column_scale[None, :] * value
+            squares += update * update
+            gradient += ROWS * columns
+        tl.store(norms + (first // CELL + cell) * chunks + chunk, tl.sum(tl.sum(squares, axis=0)))
 
 
 @triton.jit
@@ -230,7 +227,7 @@ def adafactor_(works: Sequence[Work], rates: Tensor, counts: Tensor, *, stochast
     """
     like = works[0].parameter
     even = aligned(works[0])
-    config, apply_config = config_for("adafactor", like), config_for(_apply_row(even), like)
+    config, apply_config = config_for(_row("adafactor", even), like), config_for(_row("adafactor_apply", even), like)
     blocks = Blocks(config.blocks["COLUMNS"], config.blocks["CELL"])
     shapes = [work.shape for work in works]
     table = tables.fields.written(fields_of(works, blocks), like.device)
@@ -238,9 +235,7 @@ def adafactor_(works: Sequence[Work], rates: Tensor, counts: Tensor, *, stochast
     work = torch.empty(workspace_floats(shapes, blocks), dtype=torch.float32, device=like.device)
     flags = {"ALIGNED": even, "NARROW_GRADIENT": works[0].gradient.dtype == torch.bfloat16}
 
-    programs = tile_map(
-        tuple(shape.tiles(blocks.columns, blocks.band) if shape.rows else 0 for shape in shapes), like.device
-    )
+    programs = tile_map(tuple(shape.tiles(blocks.columns, blocks.band) for shape in shapes), like.device)
     chunks = triton.next_power_of_2(triton.cdiv(max(1, *(shape.columns for shape in shapes)), blocks.columns))
     grid, where = (programs.shape[0],), (programs, table, constants)
     launch_on(like, adafactor_sums, grid, *where, rates, work, blocks.band, config=config, **flags)
@@ -249,7 +244,7 @@ def adafactor_(works: Sequence[Work], rates: Tensor, counts: Tensor, *, stochast
     )
 
     span = (apply_config.blocks["COLUMNS"], apply_config.blocks["SPAN"])
-    programs = tile_map(tuple(shape.tiles(*span) if shape.rows else 1 for shape in shapes), like.device)
+    programs = tile_map(tuple(shape.tiles(*span) or int(shape.columns > 0) for shape in shapes), like.device)
     flags |= {"NARROW_PARAMETER": like.dtype == torch.bfloat16, "STOCHASTIC": stochastic}
     grid, where = (programs.shape[0],), (programs, table, constants)
     launch_on(like, adafactor_apply, grid, *where, rates, counts, work, config=apply_config, **flags)
@@ -266,22 +261,22 @@ def compile_cases(arch: int) -> Iterator[CompileCase]:
     tables = {"programs": "*i32", "table": "*i64", "constants": "*fp32"}
     rates, work = {"rates": "*fp32"}, {"work": "*fp32", "span": "i32"}
     divisible = frozenset({*tables, "rates", "counts", "work", "span", "band_rows"})
-    for config in configs_of("adafactor", arch):
-        cell, columns = config.blocks["CELL"], config.blocks["COLUMNS"]
-        steps = BAND_CELLS * cell // config.blocks["ROWS"]
-        elements = BAND_CELLS * cell * columns
-        for gradient, even in (("bf16", True), ("fp32", True), ("bf16", False)):
-            flags = {"ALIGNED": even, "NARROW_GRADIENT": gradient == "bf16"}
-            variant = gradient if even else f"{gradient}-odd"
+    for gradient, even in (("bf16", True), ("fp32", True), ("bf16", False)):
+        flags = {"ALIGNED": even, "NARROW_GRADIENT": gradient == "bf16"}
+        variant = gradient if even else f"{gradient}-odd"
+        for config in configs_of(_row("adafactor", even), arch):
+            band, columns = BAND_CELLS * config.blocks["CELL"], config.blocks["COLUMNS"]
+            steps = band // config.blocks["ROWS"]
             yield CompileCase(
                 name=f"adafactor_sums/{variant}",
                 kernel=adafactor_sums,
                 signature=tables | rates | work,
                 constants=flags,
                 config=config,
-                elements=elements,
+                elements=band * columns,
                 trips=(steps,),
                 divisible=divisible & {*tables, *rates, *work},
+                wide=even,
             )
             yield CompileCase(
                 name=f"adafactor_norms/{variant}",
@@ -289,16 +284,17 @@ def compile_cases(arch: int) -> Iterator[CompileCase]:
                 signature=tables | work | {"band_rows": "i32"},
                 constants=flags | {"CHUNKS": triton.cdiv(4096, columns)},
                 config=config,
-                elements=elements,
-                trips=(1, 1, steps),
+                elements=band * columns,
+                trips=(1, 1, BAND_CELLS, steps),
                 divisible=divisible & {*tables, *work, "band_rows"},
+                wide=even,
             )
     yield from _apply_cases(arch, tables | rates | {"counts": "*i64", "work": "*fp32"}, divisible)
 
 
-def _apply_row(even: bool) -> str:
-    """Of the table of configurations: noise for single elements takes more registers than noise for eight."""
-    return "adafactor_apply" if even else "adafactor_apply_odd"
+def _row(kernel: str, even: bool) -> str:
+    """Of the table of configurations: what is loaded and rounded one by one takes more registers."""
+    return kernel if even else f"{kernel}_odd"
 
 
 def _apply_cases(arch: int, signature: dict[str, str], divisible: frozenset[str]) -> Iterator[CompileCase]:
@@ -311,7 +307,7 @@ def _apply_cases(arch: int, signature: dict[str, str], divisible: frozenset[str]
         ("bf16", "bf16", True, False),
     )
     for parameter, gradient, stochastic, even in variants:
-        for config in configs_of(_apply_row(even), arch):
+        for config in configs_of(_row("adafactor_apply", even), arch):
             span, columns = config.blocks["SPAN"], config.blocks["COLUMNS"]
             rounding = "" if parameter == "fp32" else "-sr" if stochastic else "-nearest"
             flags = {"ALIGNED": even, "NARROW_GRADIENT": gradient == "bf16"}
@@ -324,4 +320,5 @@ def _apply_cases(arch: int, signature: dict[str, str], divisible: frozenset[str]
                 elements=span * columns,
                 trips=(1, 1, span // config.blocks["ROWS"], 0, 0),
                 divisible=divisible & signature.keys(),
+                wide=even,
             )

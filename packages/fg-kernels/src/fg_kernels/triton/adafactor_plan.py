@@ -36,19 +36,17 @@ class Blocks(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """Of a matrix, the leading dimensions of a tensor being folded into rows; a vector has no rows."""
+    """Of a matrix, the leading dimensions being folded into rows; a vector has no rows, nothing no columns either."""
 
     rows: int
     columns: int
 
     def tiles(self, columns: int, rows: int) -> int:
-        """How many tiles of this size cover the matrix; a vector is one."""
-        return math.ceil(self.columns / columns) * max(1, math.ceil(self.rows / rows)) if self.columns else 0
+        """How many tiles of this size cover the matrix."""
+        return math.ceil(self.columns / columns) * math.ceil(self.rows / rows)
 
     def floats(self, blocks: Blocks) -> tuple[int, int, int, int]:
         """How many row shares, column shares, totals and norms there are in the workspace."""
-        if not self.rows * self.columns:
-            return 0, 0, 0, 0
         chunks, cells = math.ceil(self.columns / blocks.columns), math.ceil(self.rows / blocks.cell)
         return self.rows * chunks, self.columns * math.ceil(self.rows / blocks.band), cells * chunks, cells * chunks
 
@@ -107,8 +105,9 @@ class Tables:
 
 
 def shape_of(shape: Sequence[int]) -> Shape:
-    """Rows and columns of a tensor of this shape; a vector or a single number has no rows."""
-    return Shape(math.prod(shape[:-1]), shape[-1]) if len(shape) > 1 else Shape(0, math.prod(shape))
+    """Rows and columns of a tensor of this shape; a single number is a vector."""
+    count = math.prod(shape)
+    return Shape(count // shape[-1], shape[-1]) if count and len(shape) > 1 else Shape(0, count)
 
 
 def fields_of(works: Sequence[Work], blocks: Blocks) -> list[tuple[int, ...]]:
