@@ -162,12 +162,17 @@ def _factored_scale(squared: Tensor, state: State, weight: Scalar, keep: Scalar,
     row = _average(state, "exp_avg_sq_row", by_row, weight, keep, eps)
     column = _average(state, "exp_avg_sq_col", by_column, weight, keep, eps)
     mean = _whole(row.sum()) * (1 / max(1, rows))
-    # Correctly rounded operations, unlike `rsqrt` on a GPU; the two roots never overflow, unlike `row / mean`.
-    return (mean.sqrt() / row.sqrt()).unsqueeze(-1) * column.sqrt().reciprocal()
+    # Two roots and their quotient never overflow, unlike `(row / mean).rsqrt()`.
+    return (_root(mean) / _root(row)).unsqueeze(-1) * _root(column).reciprocal()
 
 
 def _full_scale(squared: Tensor, state: State, weight: Scalar, keep: Scalar, eps: float) -> Tensor:
-    return _average(state, "exp_avg_sq", squared, weight, keep, eps).sqrt().reciprocal_()
+    return _root(_average(state, "exp_avg_sq", squared, weight, keep, eps)).reciprocal_()
+
+
+def _root(values: Tensor) -> Tensor:
+    """The square root, correctly rounded: torch's own in fp32 is one unit off for some values on some processors."""
+    return values.double().sqrt().to(values.dtype)
 
 
 def _average(state: State, key: str, mean: Tensor, weight: Scalar, keep: Scalar, eps: float) -> Tensor:
