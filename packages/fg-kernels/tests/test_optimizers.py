@@ -323,6 +323,32 @@ def test_parameters_that_cannot_be_trained_are_refused():
         Muon([("norm", torch.nn.Parameter(torch.ones(3)))])
 
 
+@pytest.mark.parametrize(
+    ("kind", "group", "error"),
+    [
+        (
+            AdamW,
+            {"params": [("layers.9", torch.nn.Parameter(torch.ones(3, 3, dtype=torch.int32), False))]},
+            OperandError,
+        ),
+        (AdamW, {"params": [("layers.1.weight", torch.nn.Parameter(torch.ones(3)))]}, ParameterGroupError),
+        (AdamW, {"params": [("b", torch.nn.Parameter(torch.ones(3)))], "lr": -1.0}, HyperparameterError),
+        (Muon, {"params": [("b", torch.nn.Parameter(torch.ones(3)))]}, OperandError),
+    ],
+)
+def test_a_group_that_is_refused_leaves_the_optimizer_as_it_was(kind, group, error):
+    ours, theirs = parameters(shapes=SHAPES[:2]), parameters(shapes=SHAPES[:2])
+    optimizer = kind(ours)
+    with pytest.raises(error):
+        optimizer.add_param_group(group)
+    assert len(optimizer.param_groups) == 1
+    added = [("late", torch.nn.Parameter(torch.ones(4, 4)))], [("late", torch.nn.Parameter(torch.ones(4, 4)))]
+    optimizer.add_param_group({"params": added[0]})
+    train(optimizer, ours + added[0], range(2))
+    train(kind([{"params": theirs}, {"params": added[1]}]), theirs + added[1], range(2))
+    assert_equal_bits(ours + added[0], theirs + added[1])
+
+
 def test_step_param_of_a_stranger_or_without_gradient():
     named = parameters()
     optimizer = AdamW(named)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, ClassVar, Literal, TypeAlias, overload
@@ -128,14 +129,21 @@ class Optimizer(torch.optim.Optimizer):
         super().__init__(params, defaults | {"rounding": rounding, "seed": seed})
 
     def add_param_group(self, param_group: Group) -> None:
-        """Add parameters, see `torch.optim.Optimizer.add_param_group`.
+        """Add parameters, see `torch.optim.Optimizer.add_param_group`; on an error none of them is added.
 
         Raises:
-            OperandError: fp16 parameters with stochastic rounding, or a dtype or shard that cannot be trained.
+            OperandError: fp16 parameters with stochastic rounding, or a dtype, shape or shard that cannot be trained.
             ParameterGroupError: two parameters of one name.
         """
         super().add_param_group(param_group)
-        group = self.param_groups[-1]
+        with ExitStack() as undo:
+            undo.callback(self.param_groups.pop)
+            slots = self._slots_of(self.param_groups[-1])
+            undo.pop_all()
+        self._slots |= slots
+
+    def _slots_of(self, group: Group) -> dict[Tensor, Slot]:
+        """Check the last group."""
         check_rate(group["lr"])
         check_option("rounding", group["rounding"], ROUNDINGS)
         first = len(self._slots)
@@ -145,8 +153,13 @@ class Optimizer(torch.optim.Optimizer):
             if name in taken:
                 raise ParameterGroupError(f"two parameters are named {name!r}; their rounding noise would be the same")
             _check_dtype(name, parameter, group["rounding"])
+            self.check_parameter(name, parameter)
             taken.add(name)
-            self._slots[parameter] = Slot(len(self.param_groups) - 1, name, window_of(parameter, name))
+            slots[parameter] = Slot(len(self.param_groups) - 1, name, window_of(parameter, name))
+        return slots
+
+    def check_parameter(self, name: str, parameter: Tensor) -> None:
+        """Raise `OperandError` if this optimizer cannot train a parameter that others may."""
 
     @overload
     def step(self, closure: None = None) -> None: ...

@@ -68,17 +68,10 @@ class AdamW(Optimizer):
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, defaults, rounding=rounding, seed=seed, fused=fused, capturable=capturable)
 
-    def add_param_group(self, param_group: Group) -> None:
-        """Add parameters, see `Optimizer.add_param_group`.
-
-        Raises:
-            OperandError: a sharded parameter, whose 8-bit blocks would depend on the number of shards.
-        """
-        super().add_param_group(param_group)
-        for parameter in self.param_groups[-1]["params"]:
-            if self.state_dtype == torch.uint8 and hasattr(parameter, "placements"):
-                name = self._slots[parameter].name
-                raise OperandError(f"{name!r} is sharded: 8-bit moments are for whole tensors; use bfloat16")
+    def check_parameter(self, name: str, parameter: Tensor) -> None:
+        """Raise `OperandError` for a sharded parameter whose 8-bit blocks would depend on the number of shards."""
+        if self.state_dtype == torch.uint8 and hasattr(parameter, "placements"):
+            raise OperandError(f"{name!r} is sharded: 8-bit moments are for whole tensors; use bfloat16")
 
     def update_parameter(self, value: Tensor, gradient: Tensor, update: Update) -> None:
         """Decay and update `value`, see `Optimizer.update_parameter`.

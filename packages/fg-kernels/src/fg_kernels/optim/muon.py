@@ -10,7 +10,7 @@ from torch.optim.optimizer import ParamsT
 
 from fg_kernels._compat import newton_schulz
 from fg_kernels.errors import OperandError, UnknownOptionError, check_range
-from fg_kernels.optim._base import Group, Optimizer, Update, local, moving_average
+from fg_kernels.optim._base import Optimizer, Update, local, moving_average
 from fg_kernels.optim._mesh import own_part, whole
 from fg_kernels.optim._numbers import Scalar, rate
 
@@ -84,17 +84,11 @@ class Muon(Optimizer):
         }
         super().__init__(params, defaults, rounding=rounding, seed=seed, capturable=capturable)
 
-    def add_param_group(self, param_group: Group) -> None:
-        """Add matrices, see `Optimizer.add_param_group`.
-
-        Raises:
-            OperandError: a parameter is not a matrix.
-        """
-        super().add_param_group(param_group)
-        for parameter in self.param_groups[-1]["params"]:
-            if parameter.ndim != 2:
-                name, shape = self._slots[parameter].name, tuple(parameter.shape)
-                raise OperandError(f"Muon takes matrices; {name!r} has shape {shape}: give it to another optimizer")
+    def check_parameter(self, name: str, parameter: Tensor) -> None:
+        """Raise `OperandError` if a parameter is not a matrix."""
+        if parameter.ndim != 2:
+            shape = tuple(parameter.shape)
+            raise OperandError(f"Muon takes matrices; {name!r} has shape {shape}: give it to another optimizer")
 
     def update_parameter(self, value: Tensor, gradient: Tensor, update: Update) -> None:
         """Decay and update `value`, see `Optimizer.update_parameter`."""
