@@ -10,7 +10,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Shard, distribute_tensor
 
 from fg_kernels.errors import BackendError, HyperparameterError, OperandError, UnknownOptionError
-from fg_kernels.optim import SGD, AdamW
+from fg_kernels.optim import SGD, Adafactor, AdamW
 
 SHAPES = ((64, 80), (40, 24), (17,))
 
@@ -184,5 +184,17 @@ def test_insisting_on_a_kernel_that_cannot_be_used_writes_nothing(kind):
     optimizer = kind(named, fused=True)
     give_gradients(named, 0)
     with pytest.raises(BackendError, match=f"{kind.kernel}: 'triton' cannot be used"):
+        optimizer.step()
+    assert equal_bits(named, before) and not any(optimizer.state.values())
+
+
+@pytest.mark.parametrize("kind", [AdamW, SGD, Adafactor])
+def test_insisting_on_a_kernel_for_operands_that_do_not_fit_it_says_which_and_writes_nothing(kind):
+    named = parameters(torch.bfloat16)
+    before = [(name, p.detach().clone()) for name, p in named]
+    optimizer = kind(named[1:], fused=True)
+    give_gradients(named, 0)
+    named[1][1].grad = named[1][1].grad.t().contiguous().t()
+    with pytest.raises(BackendError, match=r"'layers\.1\.weight' cannot be updated by kernels: .*not contiguous"):
         optimizer.step()
     assert equal_bits(named, before) and not any(optimizer.state.values())

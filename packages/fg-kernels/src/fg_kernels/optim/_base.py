@@ -15,6 +15,7 @@ from torch.optim.optimizer import ParamsT
 
 from fg_kernels.dispatch import choose
 from fg_kernels.errors import (
+    BackendError,
     OperandError,
     ParameterGroupError,
     StateMismatchError,
@@ -222,13 +223,17 @@ class Optimizer(torch.optim.Optimizer):
         Raises:
             BackendError: kernels were insisted on and cannot.
         """
-        if self.fused is False or self.kernel is None or not self.fits_kernel(update):
+        if self.fused is False or self.kernel is None:
             return False
-        return choose(self.kernel, update.parameter, backend="triton" if self.fused is True else "auto") != "reference"
+        obstacle = self.obstacle(update)
+        if obstacle and self.fused is True:
+            raise BackendError(f"{self.kernel}: {update.name!r} cannot be updated by kernels: {obstacle}")
+        backend = "triton" if self.fused is True else "auto"
+        return obstacle is None and choose(self.kernel, update.parameter, backend=backend) != "reference"
 
-    def fits_kernel(self, update: Update) -> bool:
-        """Whether `update_fused` can carry out an update whose device and dtype suit it."""
-        return not hasattr(update.parameter, "placements") and update.gradient.is_contiguous()
+    def obstacle(self, update: Update) -> str | None:
+        """What keeps `update_fused` from carrying out an update whose device and dtype suit it; None if nothing."""
+        return None
 
     def _count(self, updates: Sequence[Update]) -> None:
         if not self.capturable:
@@ -262,7 +267,7 @@ class Optimizer(torch.optim.Optimizer):
         """Carry out updates by Triton kernels, all at once.
 
         Args:
-            updates: those that `fits_kernel` accepted.
+            updates: those for which there is no `obstacle`.
         """
         raise NotImplementedError(f"{type(self).__name__} names a kernel and does not use it")
 

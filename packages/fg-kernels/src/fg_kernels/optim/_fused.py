@@ -68,16 +68,21 @@ class Tables:
         return torch.cat(parts)
 
 
-def fits(update: Update, state: Iterable[Tensor]) -> bool:
-    """Whether a kernel can update the parameter (the local part of a DTensor), given its state tensors so far."""
-    if update.parameter.dtype not in _DTYPES or update.gradient.dtype not in _DTYPES:
-        return False
+def obstacle_of(update: Update, state: Iterable[Tensor]) -> str | None:
+    """What keeps a kernel from updating the parameter (the local part of a DTensor), given its state tensors so far."""
+    dtypes = (update.parameter.dtype, update.gradient.dtype)
+    if any(dtype not in _DTYPES for dtype in dtypes):
+        return f"it is {dtypes[0]}, its gradient {dtypes[1]}"
     if getattr(update.parameter, "placements", None) != getattr(update.gradient, "placements", None):
-        return False
+        return "its gradient is sharded in another way"
     if not update.window.contiguous or update.window.offset % ELEMENTS_PER_BLOCK:
-        return False
+        return f"its shard is no run of elements from a multiple of {ELEMENTS_PER_BLOCK}"
     tensors = (local(update.parameter), local(update.gradient), *(local(tensor) for tensor in state))
-    return all(tensor.is_contiguous() and tensor.data_ptr() % _ALIGNMENT == 0 for tensor in tensors)
+    if not all(tensor.is_contiguous() for tensor in tensors):
+        return "it, its gradient or its state is not contiguous"
+    if any(tensor.data_ptr() % _ALIGNMENT for tensor in tensors):
+        return f"it, its gradient or its state begins at no multiple of {_ALIGNMENT} bytes"
+    return None
 
 
 def variant_of(update: Update) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from fg_kernels.errors import BackendError, HyperparameterError, check_range
+from fg_kernels.errors import HyperparameterError, check_range
 from fg_kernels.optim._base import Fused, Group, Optimizer, State, Update, moving_average
 from fg_kernels.optim._numbers import Scalar, precise, rate, root, smaller
 
@@ -104,16 +104,9 @@ class Adafactor(Optimizer):
             change = moving_average(state, "exp_avg", change, 1 - group["betas"][0])
         value.mul_(decay).sub_(change)
 
-    def fits_kernel(self, update: Update) -> bool:
-        """Whether the kernels can carry out an update whose device and dtype suit them.
-
-        Raises:
-            BackendError: kernels were insisted on and cannot.
-        """
-        obstacle = _obstacle(update)
-        if obstacle and self.fused is True:
-            raise BackendError(f"adafactor: {update.name!r} cannot be updated by kernels: {obstacle}")
-        return obstacle is None
+    def obstacle(self, update: Update) -> str | None:
+        """See `Optimizer.obstacle`: bf16 or fp32, contiguous, whole, not too long, without a first moment."""
+        return _obstacle(update)
 
     def update_fused(self, updates: Sequence[Update]) -> None:
         """Carry out updates by Triton kernels: three launches for all tensors of the same kind."""

@@ -11,7 +11,7 @@ from torch.optim.optimizer import ParamsT
 
 from fg_kernels.errors import HyperparameterError, check_range
 from fg_kernels.optim._base import Fused, Group, Optimizer, Update, local
-from fg_kernels.optim._fused import Tables, batches, fits, row_of, variant_of
+from fg_kernels.optim._fused import Tables, batches, obstacle_of, row_of, variant_of
 from fg_kernels.optim._numbers import Scalar, at_first, rate
 
 _BUFFER = "momentum_buffer"
@@ -86,9 +86,9 @@ class SGD(Optimizer):
             direction = direction + buffer * numbers.momentum if group["nesterov"] else buffer
         value.sub_(direction * numbers.lr)
 
-    def fits_kernel(self, update: Update) -> bool:
-        """See `Optimizer.fits_kernel`: bf16 or fp32, contiguous, shards that are one run of elements."""
-        return fits(update, _tensors(update))
+    def obstacle(self, update: Update) -> str | None:
+        """See `Optimizer.obstacle`: bf16 or fp32, contiguous, shards that are one run of elements."""
+        return obstacle_of(update, _tensors(update))
 
     def update_fused(self, updates: Sequence[Update]) -> None:
         """See `Optimizer.update_fused`: one launch, as long as all have the same dtypes and kind of momentum."""
