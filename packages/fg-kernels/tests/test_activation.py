@@ -155,6 +155,13 @@ def test_other_memory_layouts_give_the_same():
             torch.testing.assert_close(got, expected, rtol=1e-14, atol=1e-14)
 
 
+def test_the_result_is_contiguous_as_torch_compile_is_told():
+    x = torch.randn(8, 4, 6).transpose(0, 1)
+    assert functional.swiglu(x, x).is_contiguous() and functional.geglu(x).is_contiguous()
+    for parts in ([x, x], [x]):
+        torch.library.opcheck(torch.ops.fg_kernels.gated.default, (parts, "silu", False, "auto"))
+
+
 def test_far_from_zero_nothing_overflows():
     gate = torch.tensor([-1e4, -200.0, -90.0, 90.0, 200.0, 1e4], requires_grad=True)
     for unit in (functional.swiglu, functional.geglu):

@@ -97,7 +97,7 @@ def _gated(parts: list[Tensor], activation: str, inplace_backward: bool, backend
     if inplace_backward:
         _check_disjoint(parts)
     if choose(_OPERATIONS[activation], parts[0], backend=backend) == "reference":
-        return plain.gated(parts, activation)
+        return plain.gated(parts, activation).contiguous()  # the product of permuted operands is permuted
     from fg_kernels.triton import activation as kernels
 
     return kernels.gated([part.contiguous() for part in parts], activation)
