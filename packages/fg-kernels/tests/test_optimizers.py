@@ -289,6 +289,45 @@ def test_saved_state_of_other_parameters_is_refused():
         other.load_state_dict(saved)
 
 
+def test_hooks_of_loading_change_what_is_restored_and_see_it():
+    named = parameters(torch.bfloat16)
+    saved = AdamW(named)
+    train(saved, named, range(1))
+    optimizer, seen = AdamW(named), []
+
+    def renewed(_, state_dict):
+        state = {
+            key: value | {"exp_avg": torch.full_like(value["exp_avg"], 7.0)}
+            for key, value in state_dict["state"].items()
+        }
+        return state_dict | {"state": state}
+
+    optimizer.register_load_state_dict_pre_hook(renewed)
+    optimizer.register_load_state_dict_post_hook(lambda o: seen.append(o.state[named[0][1]]["exp_avg"]))
+    optimizer.load_state_dict(saved.state_dict())
+    assert seen[0].equal(torch.full(SHAPES[0], 7.0)) and seen[0].dtype == torch.float32
+    optimizer.load_state_dict(saved.state_dict())
+    assert len(seen) == 2
+
+
+def test_what_torchs_adamw_saved_is_continued_in_bf16():
+    ours, theirs = parameters(torch.bfloat16), parameters(torch.bfloat16)
+    optimizer, torchs = AdamW(ours, rounding="nearest", seed=5), torch.optim.AdamW([p for _, p in theirs], lr=0.5)
+    train(torchs, theirs, range(2))
+    optimizer.load_state_dict(torchs.state_dict())
+    for (_, parameter), (_, their) in zip(ours, theirs, strict=True):
+        parameter.data.copy_(their.detach())
+    train(optimizer, ours, range(2, 3))
+    train(torchs, theirs, range(2, 3))
+    assert {key: optimizer.param_groups[0][key] for key in ("lr", "rounding", "seed")} == {
+        "lr": 0.5,
+        "rounding": "nearest",
+        "seed": 5,
+    }
+    for (_, parameter), (_, their) in zip(ours, theirs, strict=True):
+        assert (parameter - their).abs().max() < 0.05
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [

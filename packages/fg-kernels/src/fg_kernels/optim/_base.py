@@ -150,6 +150,7 @@ class Optimizer(torch.optim.Optimizer):
         first = len(self._slots)
         names = group.get("param_names") or [f"param.{first + i}" for i in range(len(group["params"]))]
         taken = {slot.name for slot in self._slots.values()}
+        slots: dict[Tensor, Slot] = {}
         for parameter, name in zip(group["params"], names, strict=True):
             if name in taken:
                 raise ParameterGroupError(f"two parameters are named {name!r}; their rounding noise would be the same")
@@ -282,18 +283,35 @@ class Optimizer(torch.optim.Optimizer):
         """Restore what `state_dict` returned, bit for bit.
 
         torch casts floating point state to the dtype of its parameter; ours is fp32 beside bf16 parameters on purpose
-        and keeps its dtype.
+        and keeps its dtype. Hyper-parameters that were not saved, as by torch's own optimizers, stay as they are.
 
         Raises:
             StateMismatchError: the parameters are named, and the saved names are others.
         """
-        self._check_names(state_dict["param_groups"])
-        super().load_state_dict(state_dict)
-        saved_ids = chain.from_iterable(group["params"] for group in state_dict["param_groups"])
+        before, loaded = self.param_groups, dict[str, Any]()
+
+        def check(_: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+            self._check_names(saved["param_groups"])
+            loaded.update(saved)
+
+        def restore(_: torch.optim.Optimizer) -> None:
+            for group, old in zip(self.param_groups, before, strict=True):
+                group.update({key: value for key, value in old.items() if key not in group})
+            self._restore(loaded)
+
+        # Between the hooks of others: those before may change what was saved, those after see what was restored.
+        with (
+            self.register_load_state_dict_pre_hook(check),
+            self.register_load_state_dict_post_hook(restore, prepend=True),
+        ):
+            super().load_state_dict(state_dict)
+
+    def _restore(self, saved: Mapping[str, Any]) -> None:
+        saved_ids = chain.from_iterable(group["params"] for group in saved["param_groups"])
         parameters = chain.from_iterable(group["params"] for group in self.param_groups)
         for key, parameter in zip(saved_ids, parameters, strict=True):
-            if key in state_dict["state"]:
-                self.state[parameter] = self._restored(state_dict["state"][key], parameter.device)
+            if key in saved["state"]:
+                self.state[parameter] = self._restored(saved["state"][key], parameter.device)
 
     def _restored(self, saved: Mapping[str, Any], device: torch.device) -> State:
         state = {
