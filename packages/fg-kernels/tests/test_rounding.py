@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fg_kernels import reference
 from fg_kernels.errors import OperandError
 from fg_kernels.functional import sr_add_, sr_copy_
 from fg_kernels.window import Window
@@ -81,6 +82,23 @@ def test_add_rounds_the_exact_sum_once():
     start, change = torch.randn(1000).bfloat16(), torch.randn(1000).bfloat16()
     total = sr_add_(start.clone(), change, alpha=-0.01, **KEY)
     assert torch.equal(total, rounded(start.float() - 0.01 * change.float()))
+
+
+@pytest.mark.parametrize("add", [sr_add_, reference.sr_add_])
+@pytest.mark.parametrize(
+    ("dst", "src", "message"),
+    [
+        (torch.ones(4, 4).bfloat16(), torch.ones(4), r"dst \(4, 4\), src \(4,\)"),
+        (torch.ones(4).bfloat16(), torch.ones(4, 4), r"dst \(4,\), src \(4, 4\)"),
+        (torch.ones(4).bfloat16(), torch.ones(4).long(), "not torch.int64 to torch.bfloat16"),
+        (torch.ones(4), torch.ones(4), "not torch.float32 to torch.float32"),
+    ],
+)
+def test_what_cannot_be_added_is_refused_and_not_spread(add, dst, src, message):
+    before = dst.clone()
+    with pytest.raises(OperandError, match=message):
+        add(dst, src, **KEY)
+    assert torch.equal(dst, before)
 
 
 def test_small_updates_survive():

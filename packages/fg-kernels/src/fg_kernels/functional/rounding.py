@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fg_kernels import reference
 from fg_kernels.dispatch import choose
-from fg_kernels.reference.rounding import WHOLE, check_rounding
+from fg_kernels.reference.rounding import WHOLE, check_rounding, sum_to_round
 from fg_kernels.window import Window
 
 
@@ -74,7 +74,7 @@ def sr_add_(
         OperandError: wrong dtype or shape.
         BackendError: `backend` was asked for and cannot do this.
     """
-    total = dst.detach().float().add_(src.detach().float(), alpha=alpha)
+    total = sum_to_round(dst, src, alpha)
     return sr_copy_(dst, total, seed=seed, name=name, step=step, window=window, backend=backend)
 
 

@@ -91,14 +91,25 @@ def sr_add_(
     Raises:
         OperandError: wrong dtype or shape.
     """
-    total = dst.detach().float().add_(src.detach().float(), alpha=alpha)
-    return sr_copy_(dst, total, seed=seed, name=name, step=step, window=window)
+    return sr_copy_(dst, sum_to_round(dst, src, alpha), seed=seed, name=name, step=step, window=window)
 
 
 def check_rounding(dst: Tensor, src: Tensor) -> None:
     """Raise `OperandError` unless fp32 `src` can be rounded into bf16 `dst`."""
     if dst.dtype != torch.bfloat16 or src.dtype != torch.float32:
         raise OperandError(f"stochastic rounding goes from float32 to bfloat16, not from {src.dtype} to {dst.dtype}")
+    _check_shapes(dst, src)
+
+
+def sum_to_round(dst: Tensor, src: Tensor, alpha: float) -> Tensor:
+    """Return `dst + alpha * src` in fp32; raise `OperandError` unless `sr_add_` can round it into `dst`."""
+    if dst.dtype != torch.bfloat16 or not src.is_floating_point():
+        raise OperandError(f"a floating point tensor is added to a bfloat16 one, not {src.dtype} to {dst.dtype}")
+    _check_shapes(dst, src)  # torch would spread a smaller `src`
+    return dst.detach().float().add_(src.detach().float(), alpha=alpha)
+
+
+def _check_shapes(dst: Tensor, src: Tensor) -> None:
     if dst.shape != src.shape:
         raise OperandError(f"shapes differ: dst {tuple(dst.shape)}, src {tuple(src.shape)}")
 
