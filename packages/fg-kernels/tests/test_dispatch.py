@@ -95,6 +95,20 @@ def test_a_wish_reaches_the_threads_that_autograd_calls_hooks_in():
     assert found == ["asked for"]
 
 
+def test_blocks_of_threads_that_end_out_of_order_take_back_their_own_wishes():
+    first, second = use("interpret"), use("reference")
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert which("sr_copy_", WEIGHT) == Choice("reference", "asked for")
+    second.__exit__(None, None, None)
+    assert which("sr_copy_", WEIGHT).reason != "asked for"
+
+
+def test_a_number_has_no_features_to_count():
+    assert which("rms_norm", torch.ones(())).backend == "reference"
+
+
 def test_a_fallback_on_the_cpu_is_no_news(caplog):
     with caplog.at_level(logging.DEBUG, logger="fg_kernels"):
         functional_call()

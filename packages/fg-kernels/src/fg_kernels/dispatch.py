@@ -16,6 +16,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -75,7 +76,10 @@ class Choice(NamedTuple):
     reason: str
 
 
-class _Wish(NamedTuple):
+@dataclass(frozen=True, eq=False, slots=True)
+class _Wish:
+    """What was asked for; equal to nothing but itself, since each block takes back its own."""
+
     backend: str
     strict: bool
 
@@ -97,11 +101,12 @@ def use(backend: str, *, strict: bool = False) -> Iterator[None]:
         UnknownOptionError: a backend that does not exist.
     """
     check_option("backend", backend, BACKENDS)
-    _wishes.append(_Wish(backend, strict))
+    wish = _Wish(backend, strict)
+    _wishes.append(wish)
     try:
         yield
     finally:
-        _wishes.pop()
+        _wishes.remove(wish)  # the last one may be another thread's
 
 
 def which(op: str, *tensors: Tensor, backend: str = "auto", strict: bool = False) -> Choice:
@@ -158,7 +163,7 @@ def offers() -> dict[str, Offer]:
 
 
 def _wished(backend: str) -> _Wish:
-    wish = _wishes[-1] if _wishes else None
+    wish = next(reversed(_wishes), None)
     if backend != "auto":
         return _Wish(backend, wish is not None and wish.strict)
     return wish or _Wish(os.environ.get(ENVIRONMENT_VARIABLE, "auto"), False)
@@ -178,7 +183,7 @@ def _obstacle(op: str, tensors: tuple[Tensor, ...], *, interpret: bool) -> str |
     first = tensors[0] if tensors else None
     if first is not None and first.dtype not in dtypes:
         return f"the kernel takes {', '.join(sorted(map(str, dtypes)))}, not {first.dtype}"
-    if first is not None and op in _WIDEST and first.shape[-1] > _WIDEST[op]:
+    if first is not None and op in _WIDEST and first.ndim and first.shape[-1] > _WIDEST[op]:
         return f"the kernel takes at most {_WIDEST[op]} features, not {first.shape[-1]}"
     if not _has_triton():
         return "triton is not installed"
