@@ -90,6 +90,17 @@ def test_a_resumed_run_has_the_same_bits(state, dtype):
     assert equal_bits(straight, stopped)
 
 
+@pytest.mark.parametrize(("saved", "now"), [("8bit", "float32"), ("float32", "8bit"), ("bfloat16", "8bit")])
+def test_moments_of_a_checkpoint_keep_their_dtype_and_the_run_its_bits(saved, now):
+    straight, resumed = parameters(torch.bfloat16), parameters(torch.bfloat16)
+    train(AdamW(straight, state_dtype=saved), straight, range(4))
+    state = train(AdamW(resumed, state_dtype=saved), resumed, range(2)).state_dict()
+    optimizer = AdamW(resumed, state_dtype=now)
+    optimizer.load_state_dict(state)
+    train(optimizer, resumed, range(2, 4))
+    assert equal_bits(straight, resumed)
+
+
 @pytest.mark.parametrize("state", ["float32", "8bit"])
 def test_fp64_parameters_keep_fp64_moments(state):
     named = parameters(torch.float64)

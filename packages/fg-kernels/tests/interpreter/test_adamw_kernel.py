@@ -8,7 +8,8 @@ import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Shard, distribute_tensor
 
-from fg_kernels.optim import AdamW
+from fg_kernels.errors import BackendError
+from fg_kernels.optim import SGD, Adafactor, AdamW
 from fg_kernels.optim._base import Slot
 from fg_kernels.window import Window
 
@@ -171,3 +172,17 @@ def test_a_shard_in_the_middle_draws_the_noise_of_its_place():
         optimizer.step()
         assert optimizer._tables
     assert torch.equal(optimizers[0].param_groups[0]["params"][0].detach(), torch.cat([p.detach() for p in pieces]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"), [(AdamW, "exp_avg_sq"), (SGD, "momentum_buffer"), (Adafactor, "exp_avg_sq_row")]
+)
+@pytest.mark.parametrize("change", [lambda t: t.double(), lambda t: t[:5].clone()])
+def test_state_of_another_dtype_or_shape_never_meets_a_kernel(kind, key, change):
+    named = [("w", torch.nn.Parameter(torch.ones(32, 16, dtype=torch.bfloat16)))]
+    optimizer = kind(named, **({"momentum": 0.9} if kind is SGD else {}))
+    train(optimizer, named, steps=1)
+    optimizer.state[named[0][1]][key] = change(optimizer.state[named[0][1]][key])
+    optimizer.fused = True
+    with pytest.raises(BackendError, match=r"'w' cannot be updated by kernels: its .* of shape"):
+        optimizer.step()

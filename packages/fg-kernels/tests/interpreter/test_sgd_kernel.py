@@ -1,7 +1,12 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from fg_kernels.optim import SGD
+from fg_kernels.optim._base import Update
+from fg_kernels.optim._fused import batches, variant_of
+from fg_kernels.window import Window
 
 SHAPES = ((50, 100), (33, 17), (8,), (0,))
 
@@ -45,3 +50,22 @@ def test_counted_on_the_device():
     train(SGD(ours, **options), ours)
     train(SGD(theirs, fused=False, **options), theirs)
     assert all(torch.equal(a, b) for (_, a), (_, b) in zip(ours, theirs, strict=True))
+
+
+def test_the_momentum_that_torch_keeps_in_bf16_is_raised_to_fp32():
+    named = parameters(torch.bfloat16)
+    torchs = train(torch.optim.SGD([p for _, p in named], lr=0.1, momentum=0.9), named)
+    optimizer = SGD([p for _, p in named], momentum=0.9, fused=True)
+    optimizer.load_state_dict(torchs.state_dict())
+    for _, parameter in named:
+        assert torch.equal(
+            optimizer.state[parameter]["momentum_buffer"], torchs.state[parameter]["momentum_buffer"].float()
+        )
+        assert optimizer.state[parameter]["momentum_buffer"].dtype == torch.float32
+
+
+def test_each_device_has_a_launch_of_its_own():
+    state = {"parameter": torch.ones(16), "gradient": torch.ones(16), "state": {}, "group": {"rounding": "nearest"}}
+    here = [Update(**state, name=name, window=Window()) for name in ("a", "b")]
+    there = replace(here[0], parameter=torch.ones(16, device="meta"))
+    assert [members for _, members in batches([here[0], there, here[1]], variant_of)] == [here, [there]]

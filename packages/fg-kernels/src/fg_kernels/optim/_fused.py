@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -85,6 +85,15 @@ def obstacle_of(update: Update, state: Iterable[Tensor]) -> str | None:
     return None
 
 
+def mismatch_of(update: Update, moments: Sequence[Tensor], dtypes: Container[torch.dtype]) -> str | None:
+    """What is unexpected of state tensors that should be shaped like the parameter: a checkpoint may hold anything."""
+    kinds = {(moment.dtype, moment.shape) for moment in moments}
+    for dtype, shape in kinds:
+        if dtype not in dtypes or shape != update.parameter.shape or len(kinds) > 1:
+            return f"its state is {dtype} of shape {tuple(shape)}"
+    return None
+
+
 def variant_of(update: Update) -> dict[str, Any]:
     """The compile-time arguments that all such kernels share."""
     from fg_kernels.triton.parameters import EVEN
@@ -111,12 +120,14 @@ def row_of(update: Update, state: Sequence[Tensor], parts: Sequence[str]) -> tup
     return (tensors[0].numel(), update.window.offset, keys[0][2], *words, *(tensor.data_ptr() for tensor in tensors))
 
 
-def batches(updates: Sequence[Update], variant: Callable[[Update], dict[str, Any]]) -> dict[Variant, list[Update]]:
-    """Sort updates by the compile-time arguments of their kernel: each kind is one launch."""
-    kinds: dict[Variant, list[Update]] = {}
+def batches(
+    updates: Sequence[Update], variant: Callable[[Update], dict[str, Any]]
+) -> Iterator[tuple[Variant, list[Update]]]:
+    """Sort updates by their device and the compile-time arguments of their kernel: each kind is one launch."""
+    kinds: dict[tuple[torch.device, Variant], list[Update]] = {}
     for update in updates:
-        kinds.setdefault(tuple(variant(update).items()), []).append(update)
-    return kinds
+        kinds.setdefault((update.parameter.device, tuple(variant(update).items())), []).append(update)
+    return ((arguments, members) for (_, arguments), members in kinds.items())
 
 
 def _columns(numbers: Sequence[Scalar], count: int, device: torch.device) -> Tensor:

@@ -21,6 +21,7 @@ LEAST_QUANTIZED = 4096
 _CODES = {"exp_avg": "dynamic", "exp_avg_sq": "dynamic_unsigned"}
 _ZERO_CODES = {"exp_avg": 127, "exp_avg_sq": 0}
 _NAMES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "8bit": torch.uint8}
+STATE_DTYPES = frozenset(_NAMES.values())
 
 
 def state_dtype_of(choice: StateDtype) -> torch.dtype:
@@ -34,7 +35,7 @@ def state_dtype_of(choice: StateDtype) -> torch.dtype:
         if choice not in _NAMES:
             raise UnknownOptionError("state_dtype", choice, _NAMES)
         return _NAMES[choice]
-    if choice not in _NAMES.values():
+    if choice not in STATE_DTYPES:
         raise OperandError(f"state_dtype={choice}; valid: {', '.join(map(str, _NAMES.values()))}")
     return choice
 

@@ -203,9 +203,19 @@ def _obstacle(update: Update) -> str | None:
         return f"its gradient is {gradient.dtype}"
     if update.group["first_moment"]:
         return "first_moment is on"
+    for key, shape in _state_shapes(parameter).items():
+        saved = update.state.get(key)
+        if saved is not None and (saved.dtype, saved.shape) != (torch.float32, shape):
+            return f"its {key} is {saved.dtype} of shape {tuple(saved.shape)}"
     rows, columns = shape_of(parameter.shape)
     limit = MAX_COLUMNS if rows else MAX_VECTOR
     return f"{columns} columns are more than {limit}" if columns > limit else None
+
+
+def _state_shapes(parameter: Tensor) -> dict[str, torch.Size]:
+    if parameter.ndim < 2:
+        return {"exp_avg_sq": parameter.shape}
+    return {"exp_avg_sq_row": parameter.shape[:-1], "exp_avg_sq_col": parameter.shape[-1:]}
 
 
 def _work(update: Update) -> Work:
@@ -214,8 +224,7 @@ def _work(update: Update) -> Work:
 
     parameter, state, group = update.parameter, update.state, update.group
     factored = parameter.ndim >= 2
-    shapes = {"exp_avg_sq_row": parameter.shape[:-1], "exp_avg_sq_col": parameter.shape[-1:]}
-    for key, shape in (shapes if factored else {"exp_avg_sq": parameter.shape}).items():
+    for key, shape in _state_shapes(parameter).items():
         if key not in state:
             state[key] = torch.zeros(shape, dtype=torch.float32, device=parameter.device)
     return Work(

@@ -11,8 +11,15 @@ from torch.optim.optimizer import ParamsT
 
 from fg_kernels.errors import OperandError, check_range
 from fg_kernels.optim._base import Fused, Group, Optimizer, Update, local
-from fg_kernels.optim._fused import Tables, batches, obstacle_of, row_of, variant_of
-from fg_kernels.optim._moments import StateDtype, create_moments, read_moment, state_dtype_of, write_moment
+from fg_kernels.optim._fused import Tables, batches, mismatch_of, obstacle_of, row_of, variant_of
+from fg_kernels.optim._moments import (
+    STATE_DTYPES,
+    StateDtype,
+    create_moments,
+    read_moment,
+    state_dtype_of,
+    write_moment,
+)
 from fg_kernels.optim._numbers import Scalar, power, rate, root
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -37,7 +44,7 @@ class AdamW(Optimizer):
         state_dtype: of the moments: float32 (8 bytes per parameter); bfloat16 (4), rounded as the parameters are; or
             uint8 (2), coded in blocks of 256 by `quantize_blockwise`, except those of tensors below 4096 elements,
             which stay fp32; a gradient that is NaN spoils its block. "float32", "bfloat16" and "8bit" mean the same.
-            fp64 parameters keep fp64 moments.
+            fp64 parameters keep fp64 moments, and moments from a checkpoint the dtype that they were saved in.
 
     Raises:
         KernelError: an argument outside its range.
@@ -90,7 +97,8 @@ class AdamW(Optimizer):
 
     def obstacle(self, update: Update) -> str | None:
         """See `Optimizer.obstacle`: bf16 or fp32, contiguous, shards that are one run of elements."""
-        return obstacle_of(update, _tensors(update))
+        moments = [update.state[key] for key in MOMENTS if key in update.state]
+        return mismatch_of(update, moments, STATE_DTYPES) or obstacle_of(update, _tensors(update))
 
     def update_fused(self, updates: Sequence[Update]) -> None:
         """See `Optimizer.update_fused`: one launch, as long as all have the same dtypes."""
@@ -99,7 +107,7 @@ class AdamW(Optimizer):
 
         for update in updates:
             create_moments(update, self.state_dtype)
-        for variant, members in batches(updates, _variant).items():
+        for variant, members in batches(updates, _variant):
             config = config_for("adamw", local(members[0].parameter))
             rows = [row_of(update, _tensors(update), ("", *MOMENTS)) for update in members]
             tables = self._tables.setdefault((variant, members[0].name), Tables())

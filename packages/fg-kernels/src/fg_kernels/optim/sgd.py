@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from fg_kernels.errors import HyperparameterError, check_range
-from fg_kernels.optim._base import Fused, Group, Optimizer, Update, local
-from fg_kernels.optim._fused import Tables, batches, obstacle_of, row_of, variant_of
+from fg_kernels.optim._base import Fused, Group, Optimizer, State, Update, local
+from fg_kernels.optim._fused import Tables, batches, mismatch_of, obstacle_of, row_of, variant_of
 from fg_kernels.optim._numbers import Scalar, at_first, rate
 
 _BUFFER = "momentum_buffer"
@@ -88,7 +88,8 @@ class SGD(Optimizer):
 
     def obstacle(self, update: Update) -> str | None:
         """See `Optimizer.obstacle`: bf16 or fp32, contiguous, shards that are one run of elements."""
-        return obstacle_of(update, _tensors(update))
+        state = _tensors(update)
+        return mismatch_of(update, state, (torch.float32,)) or obstacle_of(update, state)
 
     def update_fused(self, updates: Sequence[Update]) -> None:
         """See `Optimizer.update_fused`: one launch, as long as all have the same dtypes and kind of momentum."""
@@ -98,11 +99,18 @@ class SGD(Optimizer):
         for update in updates:
             if update.group["momentum"]:
                 _create_buffer(update)
-        for variant, members in batches(updates, _variant).items():
+        for variant, members in batches(updates, _variant):
             config = config_for("sgd", local(members[0].parameter))
             rows = [row_of(update, _tensors(update), ("",)) for update in members]
             tables = self._tables.setdefault((variant, members[0].name), Tables())
             sgd_(tables.lookup(members, rows, numbers_of, config.blocks["BLOCK"]), dict(variant), config)
+
+    def _restored(self, saved: Mapping[str, Any], device: torch.device) -> State:
+        """Raise the momentum to fp32 that torch keeps in bf16 beside bf16 weights."""
+        state = super()._restored(saved, device)
+        if _BUFFER in state and state[_BUFFER].itemsize < torch.float32.itemsize:
+            state[_BUFFER] = state[_BUFFER].float()
+        return state
 
 
 class Numbers(NamedTuple):
