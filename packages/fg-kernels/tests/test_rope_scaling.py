@@ -74,6 +74,33 @@ def test_scalings_that_make_no_sense(scaling, error, message):
         rope_frequencies(64, scaling=scaling)
 
 
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ({"theta": 1.0}, "theta=1.0"),
+        ({"theta": -10.0}, "theta=-10.0"),
+        ({"theta": math.nan}, "theta=nan"),
+        ({"scaling": {"rope_type": "default", "rope_theta": 0.0}}, "theta=0.0"),
+        ({"max_position": 0, "scaling": {"rope_type": "dynamic", "factor": 2.0}}, "max_position=0"),
+    ],
+)
+def test_numbers_outside_their_range(numbers, message):
+    with pytest.raises(HyperparameterError, match=message):
+        rope_frequencies(64, **numbers)
+
+
+def test_an_option_that_is_none_is_not_given():
+    options = {"rope_type": "default", "rope_theta": None, "partial_rotary_factor": None}
+    wanted = rope_frequencies(64, theta=5e5, partial_rotary_factor=0.5)
+    got = rope_frequencies(64, theta=5e5, partial_rotary_factor=0.5, scaling=options)
+    assert torch.equal(got.inv_freq, wanted.inv_freq)
+
+
+def test_no_more_features_turn_than_there_are():
+    with pytest.raises(OperandError, match="head_dim=64 rotates 128 features"):
+        rope_frequencies(64, partial_rotary_factor=2.0)
+
+
 @pytest.mark.parametrize("head_dim", [0, 7])
 def test_only_whole_pairs_turn(head_dim):
     with pytest.raises(OperandError, match="even and positive"):

@@ -41,8 +41,7 @@ class _Setting:
     options: Mapping[str, Any]
 
     def option(self, name: str, default: float | None = None) -> float:
-        value = self.options.get(name)
-        value = default if value is None else value
+        value = _chosen(self.options, name, default)
         if value is None:
             raise HyperparameterError(f"rope scaling {self.options['rope_type']!r} needs {name!r}")
         if not value > 0:
@@ -52,6 +51,12 @@ class _Setting:
     @property
     def plain(self) -> Tensor:
         return _inverse_frequencies(self.theta, self.dim)
+
+
+def _chosen(options: Mapping[str, Any], name: str, default: float | None) -> Any:
+    """An option, or the default if it is missing or None, as configurations write it."""
+    value = options.get(name)
+    return default if value is None else value
 
 
 def rope_frequencies(
@@ -67,8 +72,8 @@ def rope_frequencies(
 
     Args:
         head_dim: features of a head.
-        theta: base of the geometric series of frequencies.
-        max_position: positions that the model is made for.
+        theta: base of the geometric series of frequencies, above one.
+        max_position: positions that the model is made for, at least one.
         scaling: `rope_scaling` (or `rope_parameters`) of a model's configuration: "rope_type" and its options. A
             "rope_theta" or "partial_rotary_factor" in it comes before the argument.
         length: tokens of the sequence, for "dynamic"; below `max_position` it changes nothing.
@@ -76,20 +81,26 @@ def rope_frequencies(
 
     Raises:
         UnknownOptionError: a type or an option that does not exist.
-        HyperparameterError: an option that is missing or outside its range.
-        OperandError: no whole number of pairs.
+        HyperparameterError: an option that is missing, or a number outside its range.
+        OperandError: no whole number of pairs, or more of them than `head_dim` has.
     """
     options = dict(scaling or {})
     kind = options.setdefault("rope_type", options.pop("type", "default"))
     check_option("rope_type", kind, _RULES)
     for name in options:
         check_option(f"scaling of type {kind!r}: option", name, (*_COMMON, *_OPTIONS[kind]))
-    dim = int(head_dim * options.get("partial_rotary_factor", partial_rotary_factor))
-    if dim <= 0 or dim % 2:
-        raise OperandError(f"head_dim={head_dim} rotates {dim} features; the number must be even and positive")
+    base = _chosen(options, "rope_theta", theta)
+    if not 1 < base < math.inf:
+        raise HyperparameterError(f"theta={base!r} must be above one and finite")
+    check_range("max_position", max_position, 1)
+    dim = int(head_dim * _chosen(options, "partial_rotary_factor", partial_rotary_factor))
+    if not 0 < dim <= head_dim or dim % 2:
+        raise OperandError(
+            f"head_dim={head_dim} rotates {dim} features; the number must be even and positive, at most all"
+        )
     setting = _Setting(
         dim=dim,
-        theta=options.get("rope_theta", theta),
+        theta=base,
         max_position=max_position,
         length=max(length or 0, max_position),
         options=options,
