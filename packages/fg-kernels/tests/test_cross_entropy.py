@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -91,6 +93,7 @@ def test_a_view_of_some_columns_is_overwritten_and_nothing_beside_it():
         (lambda logits, target: (logits.long(), target), "floating point"),
         (lambda logits, target: (torch.zeros(61, 9).t(), target), "side by side"),
         (lambda logits, target: (logits[:1].expand(9, 61), target), "side by side"),
+        (lambda logits, target: (logits, target.to("meta")), "target is on meta"),
         (lambda logits, target: (logits, target + 61 * (target == target[0])), "is neither a class, 0 to 60"),
     ],
 )
@@ -103,10 +106,33 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(module, change,
     assert torch.equal(logits, before)
 
 
-def test_numbers_outside_their_range_are_refused():
+@pytest.mark.parametrize("shape", [(1, 5), (4, 1)])
+def test_the_stride_of_what_there_is_but_one_of_means_nothing(shape):
+    logits = torch.randn(shape[::-1], dtype=torch.float64).t()
+    target = torch.zeros(shape[0], dtype=torch.int64)
+    loss, _, gradient = definition(logits, target)
+    torch.testing.assert_close(functional.cross_entropy_(logits, target).loss, loss, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(logits, gradient, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"z_loss": -1.0},
+        {"z_loss": math.inf},
+        {"softcap": math.inf},
+        {"softcap": -2.0},
+        {"logit_scale": math.nan},
+        {"logit_scale": -math.inf},
+        {"label_smoothing": math.nan},
+    ],
+    ids=str,
+)
+def test_numbers_outside_their_range_are_refused_by_name(option):
     logits, target = rows()
-    with pytest.raises(HyperparameterError, match="z_loss=-1"):
-        functional.cross_entropy_(logits, target, z_loss=-1.0)
+    ((name, value),) = option.items()
+    with pytest.raises(HyperparameterError, match=f"{name}={value}"):
+        functional.cross_entropy_(logits, target, **option)
 
 
 def test_who_computes_and_why():

@@ -58,7 +58,10 @@ def check_cross_entropy(logits: Tensor, target: Tensor) -> None:
         )
     if not logits.is_floating_point() or target.dtype != torch.int64:
         raise OperandError(f"logits must be floating point and target int64; got {logits.dtype}, {target.dtype}")
-    if logits.stride(1) != 1 or logits.stride(0) < logits.shape[1]:
+    if logits.device != target.device:
+        raise OperandError(f"logits are on {logits.device}, target is on {target.device}; move one of them")
+    rows, columns = logits.shape  # what there is but one of has a stride that means nothing
+    if (columns > 1 and logits.stride(1) != 1) or (rows > 1 and logits.stride(0) < columns):
         raise OperandError(f"the logits of a row must lie side by side; got strides {logits.stride()}")
     if logits.requires_grad:
         raise OperandError("logits require a gradient, but they are overwritten by it; pass logits.detach()")

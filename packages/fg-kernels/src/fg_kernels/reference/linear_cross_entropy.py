@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -37,9 +38,11 @@ class LossOptions:
 
     def __post_init__(self) -> None:
         check_range("label_smoothing", self.label_smoothing, 0.0, 1.0)
-        check_range("z_loss", self.z_loss, 0.0)
-        if self.softcap is not None and not self.softcap > 0:
-            raise HyperparameterError(f"softcap={self.softcap!r} must be positive; None turns it off")
+        check_range("z_loss", self.z_loss, 0.0, math.inf)
+        if not -math.inf < self.logit_scale < math.inf:
+            raise HyperparameterError(f"logit_scale={self.logit_scale!r} must be finite")
+        if self.softcap is not None and not 0 < self.softcap < math.inf:
+            raise HyperparameterError(f"softcap={self.softcap!r} must be positive and finite; None turns it off")
 
 
 def linear_cross_entropy(
