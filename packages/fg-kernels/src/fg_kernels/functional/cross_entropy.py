@@ -42,9 +42,9 @@ def cross_entropy_(
         loss (rows,) and normalizer (rows,), the logsumexp of the capped logits; fp32, or fp64 for fp64 logits.
 
     Raises:
-        OperandError: shapes, dtypes, strides or devices that do not fit; a target that is no class; logits that require a
-            gradient. Nothing is written then. On a CUDA device targets are not read back: the loss of a target that
-            is no class is NaN there, or, in plain torch, a device-side assertion.
+        OperandError: shapes, dtypes, strides or devices that do not fit; a target that is no class; logits that
+            require a gradient. Nothing is written then. On a CUDA device targets are not read back: the loss of a
+            target that is no class is NaN there, or, in plain torch, a device-side assertion.
         HyperparameterError: a number outside its range.
         BackendError: `backend` was asked for and cannot do this.
     """
