@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -10,7 +11,8 @@ import pytest
 import torch
 
 from fg_kernels import commands
-from fg_kernels.errors import BackendError, UnknownOptionError
+from fg_kernels.errors import BackendError, UnknownOptionError, UnwritableFileError
+from fg_kernels.measuring.files import as_json, check_writable
 
 WITHOUT_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="is about machines without a GPU")
 
@@ -103,6 +105,44 @@ def test_bench_stores_what_it_prints(tmp_path, capsys):
     assert record["machine"]["packages"]["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
     ours = next(row for row in record["results"] if row["contender"] == "fg_kernels")
     assert ours["case"] in printed and ours["error"] < 0.01 and ours["ms on CPU"] > 0
+
+
+def test_a_record_that_could_not_be_stored_is_noticed_before_anything_is_measured(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path, tmp_path / "file" / "record.json"):
+        with pytest.raises(UnwritableFileError, match="cannot be written"):
+            kernels("bench", "swiglu", "--quick", "--device", "cpu", "--json", str(path))
+    assert capsys.readouterr().err == ""
+
+
+def test_whether_a_file_can_be_written_is_found_out_without_touching_it(tmp_path):
+    old, new = tmp_path / "old", tmp_path / "folder" / "new"
+    old.write_text("content")
+    check_writable(old)
+    check_writable(new)
+    assert old.read_text() == "content" and not new.exists() and new.parent.is_dir()
+
+
+def test_what_json_cannot_say_becomes_null():
+    assert json.loads(as_json({"a": [math.nan, math.inf, 1.5], "b": (None, True, -0.0)})) == {
+        "a": [None, None, 1.5],
+        "b": [None, True, 0.0],
+    }
+
+
+def test_the_profiler_is_silent():
+    """Its lines come from C++, straight to the error stream; nothing but progress is there, and no progress on ours."""
+    script = (
+        "import argparse, sys; from fg_kernels import commands; parser = argparse.ArgumentParser()\n"
+        "words = ['bench', 'adamw', '--quick', '--rounds', '1', '--device', 'cpu']\n"
+        "commands.configure('kernels', parser, words); sys.exit(commands.run('kernels', parser.parse_args(words)))"
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in commands._QUIET}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True, env=environment
+    )
+    assert done.stderr and all(line.startswith("…") for line in done.stderr.splitlines()), done.stderr
+    assert "extra MiB" in done.stdout and "…" not in done.stdout
 
 
 def test_bench_of_targets_prints_only_these(capsys):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 VERBS = {"kernels": "measure, check, compile and tune the kernels on this machine"}
+
+# torch reads these when it is imported. Its profiler, which counts memory, otherwise writes lines "USDT:" and "STAGE:"
+# to the error stream for every measurement, and warns of each block that is older than the measurement.
+_QUIET = {"KINETO_LOG_LEVEL": "6", "TORCH_CPP_LOG_LEVEL": "ERROR"}
 
 
 class _Action(NamedTuple):
@@ -33,6 +37,8 @@ def run(verb: str, args: argparse.Namespace) -> int:
     Raises:
         KernelError: a name that does not exist, or a backend that is not there.
     """
+    for name, level in _QUIET.items():
+        os.environ.setdefault(name, level)
     return _ACTIONS[args.action].run(args)
 
 
@@ -50,14 +56,17 @@ def _configure_bench(parser: argparse.ArgumentParser) -> None:
 
 def _bench(args: argparse.Namespace) -> int:
     from fg_kernels.measuring.bench import Plan, bench
+    from fg_kernels.measuring.files import as_json, check_writable
     from fg_kernels.measuring.report import report, target_table
 
     device = _device(args.device)
+    if args.json:
+        check_writable(args.json)
     rounds = args.rounds or (50 if device.type == "cuda" else 5)
     plan = Plan(device=device, rounds=rounds, ops=tuple(args.ops), quick=args.quick)
     record = bench(plan, command=" ".join(["forgather", *sys.argv[1:]]), say=_say)
     if args.json:
-        args.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        args.json.write_text(as_json(record) + "\n", encoding="utf-8")
     print(target_table(record["targets"]) if args.targets else report(record))
     return int(args.targets and any(item["result"] == "failed" for item in record["targets"]))
 
@@ -88,10 +97,11 @@ def _configure_check(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from fg_kernels.measuring.contracts import as_json, check, finding_table
+    from fg_kernels.measuring.contracts import as_mapping, check, finding_table
+    from fg_kernels.measuring.files import as_json
 
     findings = check(args.ops, say=_say)
-    print(json.dumps([as_json(item) for item in findings], indent=2) if args.json else finding_table(findings))
+    print(as_json([as_mapping(item) for item in findings]) if args.json else finding_table(findings))
     return int(not all(finding.kept for finding in findings))
 
 
@@ -102,11 +112,12 @@ def _configure_which(parser: argparse.ArgumentParser) -> None:
 
 def _which(args: argparse.Namespace) -> int:
     from fg_kernels.measuring.choices import choices
+    from fg_kernels.measuring.files import as_json
     from fg_kernels.measuring.table import text_table
 
     rows = choices(args.op)
     if args.json:
-        print(json.dumps([row._asdict() for row in rows], indent=2))
+        print(as_json([row._asdict() for row in rows]))
     else:
         print(text_table(("operation", "backend", "because", "on request"), [(*row[:3], _peers(row)) for row in rows]))
     return 0

@@ -8,6 +8,7 @@ KernelError                  base; a ValueError, because the value that was pass
 ├── BackendError             a backend that was asked for cannot carry out the operation here
 ├── CompiledCodeError        compiled code of a kernel that breaks its limits, or cannot be measured
 ├── UnusableTableError       a table of block sizes that cannot be used
+├── UnwritableFileError      a file for results that cannot be written
 ├── ParameterGroupError      parameters that no optimizer, or more than one, would own
 └── StateMismatchError       saved state that belongs to other parameters
 """
@@ -57,6 +58,10 @@ class CompiledCodeError(KernelError):
 
 class UnusableTableError(KernelError):
     """A table of block sizes cannot be used as it is written."""
+
+
+class UnwritableFileError(KernelError):
+    """A file that results are to be stored in cannot be written."""
 
 
 class ParameterGroupError(KernelError):

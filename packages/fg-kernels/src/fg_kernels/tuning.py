@@ -1,6 +1,4 @@
-"""Finding the best block sizes for the GPU at hand, once, instead of while somebody waits.
-
-    python -m fg_kernels.tuning [KERNEL ...]
+"""Finding the best block sizes for the GPU at hand, once, instead of while somebody waits: `forgather kernels tune`.
 
 Every candidate of `triton/configs.json` is timed at several sizes, in turns, with operands out of memory. The winners
 are written to the user's table (FG_KERNELS_CONFIGS, or kernels.json in the configuration folder), which stands above
@@ -10,9 +8,7 @@ differently from before.
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,8 +17,9 @@ from typing import Final, NamedTuple
 import torch
 
 from fg_kernels import functional
-from fg_kernels.errors import BackendError, KernelError, UnusableTableError, check_option
+from fg_kernels.errors import BackendError, UnusableTableError, check_option
 from fg_kernels.measuring.clock import Work, interleaved_ms
+from fg_kernels.measuring.files import check_writable
 from fg_kernels.triton.config_table import ANY, Row, Table, candidates_of, merged, read, shipped, trying, user_file
 
 ROUNDS: Final = 30
@@ -93,6 +90,7 @@ def tune(
         UnknownOptionError: a kernel that does not exist or has no candidates.
         BackendError: there is no CUDA device.
         UnusableTableError: the user's table cannot be read, or FG_KERNELS_CONFIGS says that there is none.
+        UnwritableFileError: the table cannot be written; that is found out before anything is timed.
     """
     names = sorted(set(kernels)) or tunable()
     for name in names:
@@ -103,6 +101,7 @@ def tune(
     if not torch.cuda.is_available():
         raise BackendError("tuning times kernels on a CUDA device, and torch finds none here")
     found = read(target)
+    check_writable(target)
     device = torch.device("cuda", torch.cuda.current_device())
     winners = {name: _tuned(name, device, progress or _quiet) for name in names}
     store(target, found, winners, _arch(device))
@@ -172,28 +171,5 @@ def _arch(device: torch.device) -> str:
     return str(10 * major + minor)
 
 
-def _print(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-
-
 def _quiet(line: str) -> None:
     """Progress that nobody asked for."""
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; 2 if it cannot be carried out."""
-    parser = argparse.ArgumentParser(prog="python -m fg_kernels.tuning", description="tune kernels for this GPU")
-    parser.add_argument("kernels", nargs="*", metavar="KERNEL", help=f"default: all of {', '.join(tunable())}")
-    parser.add_argument("--file", type=Path, help="where to write the rows (default: where kernels look for them)")
-    args = parser.parse_args(argv)
-    try:
-        tune(args.kernels, path=args.file, progress=_print)
-    except KernelError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
-    sys.stdout.write(f"written to {args.file or user_file()}\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

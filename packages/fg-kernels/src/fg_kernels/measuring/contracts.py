@@ -48,8 +48,8 @@ def finding_table(findings: Sequence[Finding]) -> str:
     return f"{text_table(header, rows)}\n{len(findings) - broken} of {len(findings)} promises kept"
 
 
-def as_json(finding: Finding) -> Mapping[str, Any]:
-    """A finding for a file."""
+def as_mapping(finding: Finding) -> Mapping[str, Any]:
+    """A finding of plain values, for JSON."""
     return asdict(finding) | {"place": str(finding.place), "kept": finding.kept}
 
 
