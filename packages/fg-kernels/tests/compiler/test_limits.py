@@ -6,6 +6,7 @@ from fg_kernels.compiling.code import compile_case
 from fg_kernels.compiling.limits import broken_rules
 from fg_kernels.compiling.report import as_text, compile_report
 from fg_kernels.compiling.survey import candidate_tasks, survey
+from fg_kernels.errors import BackendError, UnknownOptionError
 from fg_kernels.triton.cases import ARCHITECTURES, CompileCase, compile_cases
 from fg_kernels.triton.config_table import ANY, shipped
 from fg_kernels.triton.launch import Config
@@ -37,6 +38,18 @@ def test_no_candidate_of_the_tuner_breaks_a_rule():
     tried = candidate_tasks((80, 90))
     broken = {finished.task: finished.complaints for finished in survey(tried) if finished.complaints}
     assert not broken
+
+
+@pytest.mark.parametrize(("archs", "names", "message"), [((90,), ("sr_cop",), "'sr_copy'"), ((91,), (), "'90'")])
+def test_what_does_not_exist_is_not_compiled_silently(archs, names, message):
+    with pytest.raises(UnknownOptionError, match=message):
+        compile_report(archs, names)
+
+
+def test_an_interpreter_is_no_compiler(monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    with pytest.raises(BackendError, match="unset it"):
+        compile_report((90,), ("sr_copy",))
 
 
 def test_a_kernel_that_spills_is_caught():

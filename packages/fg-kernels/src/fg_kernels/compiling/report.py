@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
@@ -12,7 +13,7 @@ from fg_kernels.compiling.code import Compiled
 from fg_kernels.compiling.limits import findings, improved, read_limits, table_path, write_limits
 from fg_kernels.compiling.optimizers import steps_of, traffic_text
 from fg_kernels.compiling.survey import Finished, survey, table_tasks
-from fg_kernels.errors import BackendError, CompiledCodeError
+from fg_kernels.errors import BackendError, CompiledCodeError, check_option
 from fg_kernels.triton.cases import ARCHITECTURES
 
 Measured: TypeAlias = Mapping[tuple[str, int], Compiled]
@@ -50,10 +51,12 @@ def compile_report(
         progress: called after each case with the number finished, the number in all, and the case.
 
     Raises:
-        BackendError: triton is not installed.
+        BackendError: triton is not installed, or its interpreter replaces the compiler.
+        UnknownOptionError: an architecture or a kernel that is not compiled.
         CompiledCodeError: the table cannot be updated.
     """
-    version, architectures, names = _version(), tuple(architectures), tuple(names)
+    version, architectures, names = _version(), tuple(dict.fromkeys(architectures)), tuple(names)
+    _check_selection(architectures, names)
     todo = table_tasks(architectures, names)
     measured, broken = dict[tuple[str, int], Compiled](), list[str]()
     for count, finished in enumerate(survey(todo), start=1):
@@ -120,11 +123,21 @@ def _update(measured: Measured, broken: list[str], version: str, *, complete: bo
 
 
 def _version() -> str:
+    if os.environ.get("TRITON_INTERPRET") == "1":
+        raise BackendError("TRITON_INTERPRET=1 puts an interpreter in place of the compiler; unset it")
     try:
         import triton
     except ImportError as error:
         raise BackendError("compiling kernels needs triton: pip install 'fg-kernels[triton]'") from error
     return triton.__version__
+
+
+def _check_selection(architectures: Iterable[int], names: Iterable[str]) -> None:
+    for arch in architectures:
+        check_option("arch", str(arch), map(str, ARCHITECTURES))
+    kernels = {task.key.split("/")[0].split()[0] for task in table_tasks(ARCHITECTURES[:1])} if names else set()
+    for name in names:
+        check_option("kernel", name, kernels)
 
 
 def _main() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
@@ -61,9 +62,9 @@ def candidate_tasks(architectures: Iterable[int]) -> list[Task]:
 
 
 def survey(todo: Iterable[Task], workers: int | None = None) -> Iterator[Finished]:
-    """Compile and measure, in the order of `todo`."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context) as pool:
+    """Compile and measure, in the order of `todo`; an interruption is for the parent alone to report."""
+    context, deaf = multiprocessing.get_context("spawn"), (signal.SIGINT, signal.SIG_IGN)
+    with ProcessPoolExecutor(workers or os.cpu_count(), context, signal.signal, deaf) as pool:
         yield from pool.map(finish, todo)
 
 
