@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from fg_kernels.dispatch import which
+from fg_kernels.errors import HyperparameterError
 from fg_kernels.optim import SGD, AdamW
+from fg_kernels.triton.multi_tensor import DeviceTable, tile_map
 
 pytestmark = [
     pytest.mark.cuda,
@@ -110,3 +112,32 @@ def test_one_parameter_at_a_time_has_the_same_bits():
             parameter.grad = gradient
             single.step_param(parameter)
     assert_equal_bits(ours, others)
+
+
+@pytest.mark.parametrize("kind", [AdamW, SGD])
+def test_a_graph_that_would_repeat_one_update_is_refused(kind):
+    named = parameters(torch.bfloat16, "cuda")
+    optimizer = kind(named)
+    train(optimizer, named, range(1))
+    with (
+        pytest.raises(HyperparameterError, match="build it with capturable=True"),
+        torch.cuda.graph(torch.cuda.CUDAGraph()),
+    ):
+        optimizer.step()
+    train(optimizer, named, range(1, 2))
+    assert optimizer.state[named[0][1]]["step"] == 2
+
+
+def test_tables_first_written_while_a_graph_is_captured():
+    device, table = torch.device("cuda", 0), DeviceTable(torch.int64)
+    tiles, rows = tuple(range(1, 50)), [[index, index + 1] for index in range(1000)]
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = tile_map(tiles, device), table.written(rows, device)
+    # Not yet replayed: what is asked for now must not be the graph's, which is still empty.
+    eager = tile_map(tiles, device).cpu(), table.written(rows, device).cpu()
+    assert eager[1].tolist() == rows and eager[0].tolist() == tile_map(tiles, torch.device("cpu")).tolist()
+    # Host memory that was given back would be written over here.
+    others = [torch.full((size, 2), -1, dtype=torch.int64).pin_memory() for size in (613, 1000, 1225) for _ in range(9)]
+    graph.replay()
+    assert [made.tolist() for made in captured] == [there.tolist() for there in eager] and len(others) == 27

@@ -16,6 +16,7 @@ from torch.optim.optimizer import ParamsT
 from fg_kernels.dispatch import choose
 from fg_kernels.errors import (
     BackendError,
+    HyperparameterError,
     OperandError,
     ParameterGroupError,
     StateMismatchError,
@@ -194,6 +195,7 @@ class Optimizer(torch.optim.Optimizer):
 
     def _update(self, parameters: Sequence[Tensor]) -> None:
         """Check everything, then count, then write: on an error nothing has changed."""
+        self._check_capture(parameters)
         updates = [self._prepared(parameter) for parameter in parameters]
         fused = [update for update in updates if self._takes(update)]
         self._count(updates)
@@ -203,6 +205,14 @@ class Optimizer(torch.optim.Optimizer):
         for update in updates:
             if id(update) not in done:
                 self._update_plainly(update)
+
+    def _check_capture(self, parameters: Sequence[Tensor]) -> None:
+        on_cuda = any(parameter.is_cuda for parameter in parameters)
+        if not self.capturable and on_cuda and torch.cuda.is_current_stream_capturing():
+            raise HyperparameterError(
+                f"{type(self).__name__} has capturable=False: every replay of the CUDA graph that is being captured "
+                "would be the same update again; build it with capturable=True"
+            )
 
     def _prepared(self, parameter: Tensor) -> Update:
         slot = self._slots[parameter]
