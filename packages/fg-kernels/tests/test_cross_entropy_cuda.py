@@ -50,10 +50,11 @@ def test_the_kernel_computes_what_the_reference_does(options, dtype):
     torch.testing.assert_close(ours.float(), wanted.float(), rtol=step, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("backend", ["auto", "reference"])
 @pytest.mark.parametrize(("mode", "budget"), [("fast", None), ("fast", 256), ("tiny", 64)])
-def test_error_at_the_size_of_a_model(mode, budget, backend):
-    x, weight, target = operands(8192, 4096, 32000)
+def test_error_at_the_size_of_a_model(mode, budget, backend, dtype):
+    x, weight, target = operands(8192, 4096, 32000, dtype)
     exact = by_rows_in_fp64(x, weight, target)
     backend = "reference" if mode == "tiny" else backend
     loss = functional.linear_cross_entropy(x, weight, target, mode=mode, budget_mib=budget, backend=backend)
@@ -64,17 +65,22 @@ def test_error_at_the_size_of_a_model(mode, budget, backend):
         assert (got - wanted).norm() <= 1.25 * (theirs - wanted).norm()
 
 
-@pytest.mark.parametrize(("mode", "budget"), [("fast", 1024), ("tiny", 64)])
-def test_the_budget_holds(mode, budget):
-    x, weight, target = operands(4096, 1024, 128256)
+@pytest.mark.parametrize(
+    ("tokens", "hidden", "mode", "budget"),
+    [(4096, 1024, "fast", 1024), (4096, 1024, "tiny", 64), (8192, 4096, "auto", 256), (8192, 4096, "tiny", 64)],
+)
+def test_the_budget_holds(tokens, hidden, mode, budget):
+    """And is made use of; with 256 MiB for Llama 3 8B that means logits of two bytes."""
+    pytest.importorskip("triton")
+    x, weight, target = operands(tokens, hidden, 128256)
     functional.linear_cross_entropy(x, weight, target, mode=mode, budget_mib=budget)  # cuBLAS takes its workspace
     made = []
 
     def forward():
         made.append(functional.linear_cross_entropy(x, weight, target, mode=mode, budget_mib=budget))
 
-    gradients = x.numel() * 2 + weight.numel() * (4 if mode == "fast" else 2)
-    assert peak_bytes(forward, "cuda") - gradients <= budget * MIB
+    gradients = x.numel() * 2 + weight.numel() * (2 if mode == "tiny" else 4)
+    assert budget * MIB / 4 < peak_bytes(forward, "cuda") - gradients <= budget * MIB
 
 
 def test_nothing_waits_for_the_device():

@@ -88,20 +88,39 @@ def test_a_wide_layer_is_raised_by_parts():
     assert peak_bytes(lambda: linear_cross_entropy(x, weight, target, budget_mib=8)) <= 8 * MIB < nbytes(weight)
 
 
-def sizes(tokens=8192, vocabulary=128256, hidden=4096, operand=torch.bfloat16):
-    return Sizes(tokens, vocabulary, hidden, operand, torch.float32, False, False, False)
+def sizes(tokens=8192, vocabulary=128256, hidden=4096, *, fused=False):
+    """On a CUDA device, by a kernel (fused) or in plain torch."""
+    return Sizes(tokens, vocabulary, hidden, torch.bfloat16, torch.float32, False, False, False, lent=True, fused=fused)
 
 
-@pytest.mark.parametrize(("budget", "way"), [(256, "tiny"), (390, "tiny"), (410, "fast"), (2000, "fast")])
-def test_auto_is_fast_from_512_tokens_on(budget, way):
-    plan = plan_for(sizes(), "auto", budget)
+@pytest.mark.parametrize(
+    ("fused", "budget", "way"),
+    [
+        (False, 370, "tiny"),
+        (False, 380, "fast"),
+        (False, 2000, "fast"),
+        (True, 125, "tiny"),
+        (True, 126, "fast"),
+        (True, 256, "fast"),
+    ],
+)
+def test_auto_is_fast_from_512_tokens_on(fused, budget, way):
+    plan = plan_for(sizes(fused=fused), "auto", budget)
     assert plan.mode == way and (way == "tiny" or plan.rows >= 512)
+
+
+def test_256_mib_hold_1024_tokens_of_llama_3():
+    """Logits of two bytes and nothing else that grows with the hidden size."""
+    assert plan_for(sizes(fused=True), "auto", 256) == ("fast", 1024, 128256)
+    assert plan_for(sizes(fused=True), "auto", None) == ("fast", 1024, 128256)
 
 
 def test_by_default_a_chunk_has_1024_to_2048_tokens():
     assert plan_for(sizes(vocabulary=16000), "auto", None).rows == 2048
     assert plan_for(sizes(vocabulary=128256), "auto", None).rows == 1024
     assert plan_for(sizes(tokens=1030), "auto", None).rows == 515
+    assert plan_for(sizes(vocabulary=65536, fused=True), "auto", None).rows == 2048
+    assert plan_for(sizes(vocabulary=65537, fused=True), "auto", None).rows == 1024
 
 
 @pytest.mark.parametrize("mode", ["auto", "fast", "tiny"])

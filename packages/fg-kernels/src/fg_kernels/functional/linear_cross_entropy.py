@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from fg_kernels import backends
-from fg_kernels.dispatch import choose
+from fg_kernels.dispatch import choose, which
 from fg_kernels.errors import BackendError, OperandError
 from fg_kernels.functional.cross_entropy import as_arguments, overwrite_by
-from fg_kernels.reference._budget import Plan, Sizes, plan_for, sizes_of, within_free_memory
+from fg_kernels.reference._budget import Plan, Sizes, accumulated, plan_for, sizes_of, within_free_memory
 from fg_kernels.reference._chunked_loss import Gradients, Problem, chunked_loss
 from fg_kernels.reference._tiled_loss import tiled_loss
 from fg_kernels.reference.linear_cross_entropy import (
@@ -23,6 +23,13 @@ from fg_kernels.reference.linear_cross_entropy import (
 )
 
 _PIECE_BYTES = 1 << 20
+
+
+@torch.compiler.assume_constant_result
+def _has_kernel(device: torch.device, dtype: torch.dtype, backend: str) -> bool:
+    """Whether a kernel will be given the logits; a compiled graph keeps the answer."""
+    logits = torch.empty(0, device=device, dtype=dtype)
+    return which("linear_cross_entropy", logits, backend=backend).backend != "reference"
 
 
 def linear_cross_entropy(
@@ -53,6 +60,12 @@ def linear_cross_entropy(
     mode="fast" takes chunks of tokens: three matrix products in all, like the plain loss. The gradient of the weight
     exists in the accumulation dtype until the backward pass converts it. mode="tiny" takes tiles of tokens and
     classes: four products (five without formed gradients), and the gradient of the weight exists in its own dtype only.
+
+    On a CUDA device the Triton kernel of mode="fast" takes the logits of bf16 or fp16 operands rounded to that dtype,
+    as the plain loss does, and puts their gradient in their place: two bytes for each. What is computed from them is
+    computed in fp32; the rounding moves the loss of one target by up to 2**-9 (bf16) of its logits, and that of
+    thousands by far less, as it averages out. Logits are fp32 with mode="tiny", with backend="reference" (six bytes
+    for each) and on a CPU.
 
     Args:
         x: hidden states (..., hidden). What stands at ignored positions may be NaN.
@@ -96,7 +109,8 @@ def linear_cross_entropy(
         _refuse_limits(backend, mode, budget_mib, acc_dtype)
         losses = _by_peer(*flat, options, backend, each=each)
     else:
-        sizes = sizes_of(x, weight, bias, acc_dtype, capped=softcap is not None)
+        fused = mode != "tiny" and _has_kernel(x.device, accumulated(x, weight, acc_dtype), backend)
+        sizes = sizes_of(x, weight, bias, acc_dtype, capped=softcap is not None, fused=fused)
         losses = _differentiable(*flat, options, sizes, plan_for(sizes, mode, budget_mib), backend, each=each)
     return reduced(losses, targets, shift, reduction, ignore_index)
 
@@ -133,7 +147,8 @@ def _differentiable(
     """The losses (tokens,) if `each` is wanted, else their sum; gradients are formed now if there is but one factor."""
     now = torch.is_grad_enabled() and not each
     needed = [now and tensor is not None and tensor.requires_grad for tensor in (x, weight, bias)]
-    arguments = (*as_arguments(options), list(plan[1:]), plan.mode, sizes.operand, sizes.accumulate, backend)
+    kinds = sizes.operand, sizes.accumulate, sizes.fused
+    arguments = (*as_arguments(options), list(plan[1:]), plan.mode, *kinds, backend)
     losses, *_ = _linear_cross_entropy(x, weight, bias, target, None, needed, each, *arguments)
     return losses
 
@@ -156,6 +171,7 @@ def _linear_cross_entropy(
     mode: str,
     operand: torch.dtype,
     accumulate: torch.dtype,
+    fused: bool,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return losses and the gradients of x, weight and bias, empty where they are not `needed`."""
@@ -167,9 +183,17 @@ def _linear_cross_entropy(
         label_smoothing=label_smoothing,
         logit_scale=logit_scale,
     )
-    raised = weight.dtype != operand
-    vocabulary, hidden = weight.shape
-    sizes = Sizes(x.shape[0], vocabulary, hidden, operand, accumulate, raised, bias is not None, softcap is not None)
+    sizes = Sizes(
+        x.shape[0],
+        *weight.shape,
+        operand,
+        accumulate,
+        raised=weight.dtype != operand,
+        biased=bias is not None,
+        capped=softcap is not None,
+        lent=x.dtype == weight.dtype == operand,
+        fused=fused,
+    )
     plan = within_free_memory(Plan(mode, *block), sizes, x.device)
     problem = Problem(
         x=x, weight=weight, bias=bias, target=target, factors=factors, options=options, sizes=sizes, plan=plan
@@ -188,7 +212,7 @@ def _run(problem: Problem, gradients: Gradients, backend: str) -> Tensor:
     for total in (gradients.weight, gradients.bias):
         if total is not None:
             total.zero_()
-    logits = problem.x.new_empty(0, dtype=problem.sizes.accumulate)  # what a kernel would be given decides
+    logits = problem.x.new_empty(0, dtype=problem.sizes.logits)  # what a kernel would be given decides
     return chunked_loss(problem, gradients, overwrite_by(choose("linear_cross_entropy", logits, backend=backend)))
 
 
@@ -215,7 +239,7 @@ def _(
     each: bool,
     *rest: Any,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    *_, mode, _, accumulate, _ = rest
+    *_, mode, _, accumulate, _, _ = rest
     losses = x.new_empty(target.shape if each else (), dtype=accumulate)
     return (losses, *_empty_gradients(x, weight, bias, needed, mode, accumulate))
 

@@ -37,8 +37,10 @@ class Plan(NamedTuple):
 class Sizes(NamedTuple):
     """What the memory depends on.
 
-    `operand` is the dtype of what is multiplied, `accumulate` that of logits, losses and the weight gradient;
-    `raised` says that weights must be converted to `operand`.
+    `operand` is the dtype of what is multiplied, `accumulate` that of losses and the weight gradient. `raised` says
+    that weights must be converted to `operand`; `lent`, that a chunk borrows the memory of the gradient of its hidden
+    states, so that it needs neither a copy of these nor that gradient in another dtype; `fused`, that a kernel turns
+    logits into their gradient where they are, computing in fp32.
     """
 
     tokens: int
@@ -49,28 +51,64 @@ class Sizes(NamedTuple):
     raised: bool
     biased: bool
     capped: bool
+    lent: bool = False
+    fused: bool = False
+
+    @property
+    def logits(self) -> torch.dtype:
+        """The dtype of the logits of a chunk: a kernel takes those of narrow operands as the plain loss has them."""
+        return self.operand if self.fused else self.accumulate
+
+    @property
+    def chunk_cell(self) -> int:
+        """Bytes for one logit of a chunk."""
+        return self.logits.itemsize if self.fused else self.cell
 
     @property
     def cell(self) -> int:
-        """Bytes for one logit: itself, the slope of its cap, and its gradient as an operand."""
+        """Bytes for one logit in plain torch: itself, the slope of its cap, and its gradient as an operand."""
         narrow = 0 if self.operand == self.accumulate else self.operand.itemsize
         return self.accumulate.itemsize * (2 if self.capped else 1) + narrow
 
 
-def sizes_of(x: Tensor, weight: Tensor, bias: Tensor | None, acc_dtype: torch.dtype, *, capped: bool) -> Sizes:
-    """Narrow operands are multiplied as they are only where their product can be returned in fp32, that is on CUDA."""
-    device = x.device.type
-    if torch.is_autocast_enabled(device):
-        operand = torch.get_autocast_dtype(device)
-    else:
-        operand = torch.promote_types(x.dtype, weight.dtype)
-    accumulate = torch.promote_types(acc_dtype, operand)
-    if not (x.is_cuda and accumulate == torch.float32):
+def sizes_of(
+    x: Tensor, weight: Tensor, bias: Tensor | None, acc_dtype: torch.dtype, *, capped: bool, fused: bool
+) -> Sizes:
+    """Narrow operands are multiplied as they are on CUDA, which adds their products up in fp32, and for a kernel."""
+    operand, accumulate = _product_dtype(x, weight), accumulated(x, weight, acc_dtype)
+    if not ((x.is_cuda or fused) and accumulate == torch.float32):
         operand = accumulate
     vocabulary, hidden = weight.shape
+    raised = weight.dtype != operand
     return Sizes(
-        x.shape[:-1].numel(), vocabulary, hidden, operand, accumulate, weight.dtype != operand, bias is not None, capped
+        x.shape[:-1].numel(),
+        vocabulary,
+        hidden,
+        operand,
+        accumulate,
+        raised,
+        bias is not None,
+        capped,
+        lent=not raised and x.dtype == operand and (x.requires_grad or not _wants_gradient(weight)),
+        fused=fused,
     )
+
+
+def _wants_gradient(tensor: Tensor) -> bool:
+    return torch.is_grad_enabled() and tensor.requires_grad
+
+
+def accumulated(x: Tensor, weight: Tensor, acc_dtype: torch.dtype) -> torch.dtype:
+    """The dtype of losses and of the weight gradient while it is added up."""
+    return torch.promote_types(acc_dtype, _product_dtype(x, weight))
+
+
+def _product_dtype(x: Tensor, weight: Tensor) -> torch.dtype:
+    """What torch would multiply the two in."""
+    device = x.device.type
+    if torch.is_autocast_enabled(device):
+        return torch.get_autocast_dtype(device)
+    return torch.promote_types(x.dtype, weight.dtype)
 
 
 def plan_for(sizes: Sizes, mode: str, budget_mib: float | None) -> Plan:
@@ -108,7 +146,7 @@ def within_free_memory(plan: Plan, sizes: Sizes, device: torch.device) -> Plan:
 
 
 def _default(sizes: Sizes) -> Plan:
-    few = _DEFAULT_ROWS * 2 * sizes.accumulate.itemsize * sizes.vocabulary <= _DEFAULT_BYTES
+    few = _DEFAULT_ROWS * sizes.chunk_cell * sizes.vocabulary <= _DEFAULT_BYTES
     rows = _even(sizes.tokens, _DEFAULT_ROWS if few else _LARGE_VOCABULARY_ROWS)
     return Plan("fast", rows, _raised_classes(sizes, _DEFAULT_BYTES))
 
@@ -125,9 +163,9 @@ def _fast(sizes: Sizes, budget: int) -> Plan:
 
 
 def _fast_row(sizes: Sizes) -> int:
-    """Bytes per token of a chunk: its logits, its hidden state as an operand, and the gradient of that."""
-    operands = 2 * sizes.accumulate.itemsize + sizes.operand.itemsize
-    return sizes.vocabulary * sizes.cell + sizes.hidden * operands + _ROW_BYTES
+    """Bytes per token of a chunk: its logits and, unless lent, its hidden state as an operand and the gradient."""
+    operands = 0 if sizes.lent else 2 * sizes.accumulate.itemsize + sizes.operand.itemsize
+    return sizes.vocabulary * sizes.chunk_cell + sizes.hidden * operands + _ROW_BYTES
 
 
 def _raised_classes(sizes: Sizes, budget: int) -> int:

@@ -2,7 +2,8 @@
 
 As in Liger (Hsu et al., "Liger Kernel: Efficient Triton Kernels for LLM Training", 2024), with two differences: losses
 and the gradient of the weight are accumulated in fp32 whatever the operands are, and a chunk is as large as a memory
-budget allows, because small chunks spend their time adding up the weight gradient.
+budget allows, because small chunks spend their time adding up the weight gradient. Where dtypes allow it the logits
+are all that a chunk needs: its hidden states, cleared where they are ignored, stand where their gradient will be.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from torch import Tensor
 from fg_kernels.reference._budget import Plan, Sizes
 from fg_kernels.reference.cross_entropy import Overwrite
 from fg_kernels.reference.linear_cross_entropy import LossOptions
+
+# Elements that are raised at a time on a CPU.
+_PART = 1 << 14
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,7 +81,7 @@ def chunked_loss(problem: Problem, gradients: Gradients, overwrite: Overwrite) -
 
 
 def _chunk(problem: Problem, gradients: Gradients, rows: slice, overwrite: Overwrite) -> Tensor:
-    x = problem.tokens(rows)
+    x = _operand(problem, gradients, rows)
     logits = _logits(problem, x)
     slopes = _where_slopes_go(problem, gradients, logits)
     factors = None if problem.factors is None else problem.factors[rows]
@@ -88,12 +92,28 @@ def _chunk(problem: Problem, gradients: Gradients, rows: slice, overwrite: Overw
     return losses
 
 
+def _operand(problem: Problem, gradients: Gradients, rows: slice) -> Tensor:
+    """Hidden states as operands; only the gradient of the weight mixes those of several tokens."""
+    x = problem.x[rows].to(problem.sizes.operand)
+    if gradients.weight is None:
+        return x
+    if gradients.x is None or gradients.x.dtype != x.dtype:
+        return problem.tokens(rows)
+    ignored = problem.target[rows] == problem.options.ignore_index
+    return gradients.x[rows].copy_(x).masked_fill_(ignored[:, None], 0.0)
+
+
 def _logits(problem: Problem, x: Tensor) -> Tensor:
-    """Return (rows, vocabulary) in the accumulation dtype, neither scaled nor capped."""
-    logits = x.new_empty(x.shape[0], problem.sizes.vocabulary, dtype=problem.sizes.accumulate)
+    """Return (rows, vocabulary), neither scaled nor capped."""
+    logits = x.new_empty(x.shape[0], problem.sizes.vocabulary, dtype=problem.sizes.logits)
+    bias = problem.bias
+    if bias is not None and bias.dtype == x.dtype == logits.dtype:  # rounded once
+        for tile in problem.class_slices():
+            torch.addmm(bias[tile], x, problem.classes(tile).t(), out=logits[:, tile])
+        return logits
     for tile in problem.class_slices():
         product(x, problem.classes(tile).t(), out=logits[:, tile])
-    return logits if problem.bias is None else logits.add_(problem.bias)
+    return logits if bias is None else logits.add_(bias)
 
 
 def _where_slopes_go(problem: Problem, gradients: Gradients, logits: Tensor) -> Tensor | None:
@@ -109,17 +129,25 @@ def _add(problem: Problem, gradients: Gradients, rows: slice, x: Tensor, slopes:
     """Add what one chunk contributes; `slopes` is the gradient of its logits."""
     if gradients.bias is not None:
         gradients.bias.add_(slopes.sum(dim=0, dtype=gradients.bias.dtype))
-    if gradients.x is not None:
-        total = torch.zeros_like(x, dtype=problem.sizes.accumulate)
-        for tile in problem.class_slices():
-            add_product(total, slopes[:, tile], problem.classes(tile))
-        gradients.x[rows] = total
     if gradients.weight is not None:
         add_product(gradients.weight, slopes.t(), x)
+    if gradients.x is not None:  # last, for x may stand there
+        _write_hidden_gradient(problem, gradients.x[rows], slopes)
+
+
+def _write_hidden_gradient(problem: Problem, gradient: Tensor, slopes: Tensor) -> None:
+    """One product writes it, unless the weights must be converted by parts or the result."""
+    if gradient.dtype == slopes.dtype and problem.plan.classes >= problem.sizes.vocabulary:
+        torch.mm(slopes, problem.classes(slice(None)), out=gradient)
+        return
+    total = torch.zeros_like(gradient, dtype=problem.sizes.accumulate)
+    for tile in problem.class_slices():
+        add_product(total, slopes[:, tile], problem.classes(tile))
+    gradient.copy_(total)
 
 
 def product(a: Tensor, b: Tensor, *, out: Tensor) -> None:
-    """Write `a @ b` to `out`, which is never narrower than the operands."""
+    """Write `a @ b` to `out`, which is never narrower than the operands, and on a CPU of the same dtype."""
     if a.dtype == out.dtype:
         torch.mm(a, b, out=out)
     else:
@@ -130,8 +158,20 @@ def add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
     """Add `a @ b` to `total`, which is never narrower than the operands."""
     if a.dtype == total.dtype:
         total.addmm_(a, b)
-    else:
+    elif total.is_cuda:
         torch.addmm(total, a, b, out_dtype=total.dtype, out=total)
+    else:
+        _add_raised_product(total, a, b)
+
+
+def _add_raised_product(total: Tensor, a: Tensor, b: Tensor) -> None:
+    """By parts small enough that their copies in the wider dtype do not matter: torch has no such product on a CPU."""
+    inner = max(1, _PART // total.shape[1])
+    outer = max(1, _PART // min(inner, max(1, a.shape[1])))
+    for across in slices(a.shape[1], inner):
+        raised = b[across].to(total.dtype)
+        for along in slices(a.shape[0], outer):
+            total[along].addmm_(a[along, across].to(total.dtype), raised)
 
 
 def slices(length: int, step: int) -> Iterator[slice]:
