@@ -28,7 +28,7 @@ def with_gradients(loss, *leaves):
 @pytest.mark.parametrize("biased", [False, True])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_error_against_fp64(dtype, biased):
-    """The plain loss rounds its logits too; what that does to the loss averages out, but over so few tokens not quite."""
+    """The plain loss rounds its logits too; what that does to the loss averages out over many tokens only."""
     x, weight, target = operands(128, 64, 300, dtype)
     bias = torch.linspace(-0.5, 0.5, 300).to(dtype).requires_grad_()
     leaves = (x, weight, bias) if biased else (x, weight)

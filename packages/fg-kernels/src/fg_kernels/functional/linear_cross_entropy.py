@@ -183,9 +183,11 @@ def _linear_cross_entropy(
         label_smoothing=label_smoothing,
         logit_scale=logit_scale,
     )
+    vocabulary, hidden = weight.shape
     sizes = Sizes(
         x.shape[0],
-        *weight.shape,
+        vocabulary,
+        hidden,
         operand,
         accumulate,
         raised=weight.dtype != operand,
