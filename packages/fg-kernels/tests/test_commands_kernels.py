@@ -66,12 +66,16 @@ def test_which_gives_the_reason(capsys):
     assert line.startswith("sr_copy_") and ("triton is not installed" in line or "not on a CUDA device" in line)
 
 
-def test_which_lists_every_operation(capsys):
+def test_which_lists_every_operation_that_is_measured_or_has_kernels(capsys):
     from fg_kernels import dispatch
+    from fg_kernels.measuring.bench import Plan
 
     kernels("which", "--json")
     rows = json.loads(capsys.readouterr().out)
-    assert [row["op"] for row in rows] == list(dispatch.offers())
+    names = [row["op"] for row in rows]
+    assert names == sorted(names)
+    measured = {case.op for case in Plan(device=torch.device("cpu"), quick=True).cases()}
+    assert measured | set(dispatch.offers()) == set(names)
     assert all(row["reason"] for row in rows)
 
 

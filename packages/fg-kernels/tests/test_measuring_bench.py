@@ -11,10 +11,12 @@ from fg_kernels.measuring.calibration import Peaks, calibrate
 from fg_kernels.measuring.case import Absent, Case, Work, peer
 from fg_kernels.measuring.clock import interleaved_ms
 from fg_kernels.measuring.losses import Problem, plain
-from fg_kernels.measuring.optimizers import llama_2_7b, path_error, state_bytes
+from fg_kernels.measuring.memory import peak_bytes
+from fg_kernels.measuring.optimizers import llama_2_7b, optimizer_cases, path_error, rules, state_bytes
 from fg_kernels.measuring.report import target_table
 from fg_kernels.measuring.table import number, text_table
 from fg_kernels.measuring.targets import TARGETS, judged
+from fg_kernels.measuring.traffic import traffic_of_update
 
 CPU = torch.device("cpu")
 PLAN = Plan(device=CPU, rounds=2)
@@ -85,6 +87,42 @@ def test_path_errors_tell_standing_still_from_following():
     assert path_error(lambda named: AdamW(named, lr=1e-4), CPU) < 0.02
     assert path_error(lambda named: AdamW(named, lr=1e-4, rounding="nearest"), CPU) > 0.9
     assert math.isnan(path_error(lambda named: AdamW(named, lr=0.0), CPU)), "there is no path"
+
+
+STATE = {
+    "adafactor": 4 * 2 / 64,
+    "adamw": 8,
+    "adamw-bf16": 4,
+    "adamw-8bit": 2 + 2 * 4 / 256,
+    "sgd": 0,
+    "sgd-momentum": 4,
+    "muon": 4,
+    "sinkgd": 0,
+}
+
+
+@pytest.mark.parametrize("name", rules())
+def test_every_optimizer_is_measured_and_none_asks_the_device(name):
+    made = []
+    for make in rules()[name].ours.values():
+        traffic = traffic_of_update(lambda named, make=make: made.append(make(named)) or made[-1], shape=(64, 64))
+        assert traffic.host_reads == 0 and traffic.operations > 0
+    if name in STATE:
+        assert {state_bytes(optimizer) / 64**2 for optimizer in made} == {STATE[name]}
+    else:
+        assert all(0 < state_bytes(optimizer) < 64**2 for optimizer in made)
+
+
+def test_on_a_gpu_only_what_fits_is_measured_on_a_whole_model():
+    names = [case.name for case in optimizer_cases(torch.device("cuda"))]
+    assert [name for name in names if "llama" in name] == ["adafactor/llama-2-7b"]
+    assert {name.partition("/")[0] for name in names} == set(rules())
+
+
+def test_contenders_share_weights_and_gradients():
+    case = next(optimizer_cases(CPU, quick=True))
+    before = peak_bytes(lambda: case.contenders["fg_kernels"](CPU))
+    assert peak_bytes(lambda: case.contenders["torch foreach"](CPU)) < before / 100
 
 
 def test_state_is_counted_in_bytes():

@@ -47,7 +47,7 @@ def run(verb: str, args: argparse.Namespace) -> int:
 
 def _configure_bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("ops", nargs="*", metavar="OP", help="operations and optimizers (default: all)")
-    parser.add_argument("--rounds", type=_positive, help="turns of each contender (default: 50 on a GPU, 5 on a CPU)")
+    parser.add_argument("--rounds", type=_positive, help="turns of each contender (default: 50 on a GPU, 3 on a CPU)")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if there is one")
     parser.add_argument("--quick", action="store_true", help="small shapes, to try the machinery")
     parser.add_argument("--targets", action="store_true", help="print only the targets; exit code 1 if one is missed")
@@ -62,7 +62,7 @@ def _bench(args: argparse.Namespace) -> int:
     device = _device(args.device)
     if args.json:
         check_writable(args.json)
-    rounds = args.rounds or (50 if device.type == "cuda" else 5)
+    rounds = args.rounds or (50 if device.type == "cuda" else 3)
     plan = Plan(device=device, rounds=rounds, ops=tuple(args.ops), quick=args.quick)
     record = bench(plan, command=" ".join(["forgather", *sys.argv[1:]]), say=_say)
     if args.json:

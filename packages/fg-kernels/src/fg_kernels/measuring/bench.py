@@ -148,7 +148,11 @@ def _costs(case: Case, work: Work, device: torch.device) -> Row:
 
     costs: Row = {"extra peak MiB": peak_bytes(counted) / _MIB}
     traffic = counter.traffic
-    costs |= {"moved bytes per element": traffic.moved / case.elements, "host reads": traffic.host_reads}
+    costs |= {
+        "moved bytes per element": traffic.moved / case.elements,
+        "operations": traffic.operations,
+        "host reads": traffic.host_reads,
+    }
     return costs | dict(work.facts())
 
 

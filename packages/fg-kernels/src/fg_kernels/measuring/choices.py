@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 
 from fg_kernels import dispatch
 from fg_kernels.errors import check_option
+
+# Optimizers of matrix products and norms, which torch carries out everywhere.
+_PLAIN: Final = dict.fromkeys(("apollo", "muon", "sinkgd"), dispatch.Offer(frozenset(), {}))
 
 
 class Row(NamedTuple):
@@ -26,7 +29,7 @@ def choices(op: str | None = None) -> list[Row]:
     Raises:
         UnknownOptionError: there is no such operation.
     """
-    offers = dispatch.offers()
+    offers = dict(sorted((dispatch.offers() | _PLAIN).items()))
     if op is not None:
         check_option("op", op, offers)
     return [_row(name, offer) for name, offer in offers.items() if op in (None, name)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Final, TypeAlias
@@ -19,12 +19,15 @@ from fg_kernels.measuring.case import Absent, Case, Work, peer
 
 Named: TypeAlias = list[tuple[str, Parameter]]
 Make: TypeAlias = Callable[[Named], torch.optim.Optimizer]
-Shapes: TypeAlias = Sequence[tuple[int, ...]]
+Shapes: TypeAlias = tuple[tuple[int, ...], ...]
 
 # Small against bf16: half a step at weights around one is 4e-3, so that rounding to nearest shows.
 _LEARNING_RATE: Final = 1e-4
 _PATH_SHAPE: Final = (256, 512)
 _PATH_UPDATES: Final = 20
+# On a CPU bf16 products of 1024 take as long as all the rest together.
+_ROUNDS: Final = 1 << 30
+_ROUNDS_OF_PRODUCTS: Final = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,15 +36,18 @@ class Rule:
 
     Attributes:
         ours: with and without stochastic rounding.
-        step: its launches, by their name in `fg_kernels.compiling.optimizers`.
-        bytes_per_parameter: that must move for a bf16 parameter: gradient, weight and state, read and written.
         peers: find out on a device what makes each.
+        step: its launches, by their name in `fg_kernels.compiling.optimizers`; "" where there is no kernel.
+        bytes_per_parameter: that must move for a bf16 parameter: gradient, weight and state, read and written; None
+            where no kernel of ours is to come near.
+        whole_model: measured on all tensors of a model too, whose weights and gradients alone take 25 GiB.
     """
 
     ours: Mapping[str, Make]
-    step: str
-    bytes_per_parameter: float
     peers: Mapping[str, Callable[[torch.device], Make]]
+    step: str = ""
+    bytes_per_parameter: float | None = None
+    whole_model: bool = False
 
 
 def llama_2_7b() -> list[tuple[int, ...]]:
@@ -52,39 +58,84 @@ def llama_2_7b() -> list[tuple[int, ...]]:
 
 def optimizer_cases(device: torch.device, *, quick: bool = False) -> Iterator[Case]:
     """One case for each rule and size."""
-    sizes: dict[str, Shapes] = {"1024x1024": [(1024, 1024)]}
+    sizes: dict[str, Shapes] = {"1024x1024": ((1024, 1024),)}
     if device.type == "cuda" and not quick:
-        sizes = {"4096x4096": [(4096, 4096)], "4096x11008": [(4096, 11008)], "llama-2-7b": llama_2_7b()}
+        sizes = {"4096x4096": ((4096, 4096),), "4096x11008": ((4096, 11008),), "llama-2-7b": tuple(llama_2_7b())}
     for name, rule in rules().items():
         for size, shapes in sizes.items():
-            yield _case(f"{name}/{size}", name.partition("-")[0], rule, shapes)
+            if len(shapes) == 1 or rule.whole_model:
+                yield _case(f"{name}/{size}", name.partition("-")[0], rule, shapes)
 
 
 def rules() -> dict[str, Rule]:
     """The optimizers that are measured, by the name of their case."""
+    return _adafactors() | _adamws() | _sgds() | _plain()
+
+
+def _adafactors() -> dict[str, Rule]:
     return {
         "adafactor": Rule(
             ours=_both(fg_kernels.Adafactor),
             step="Adafactor",
             # Update clipping needs the gradient three times: for its sums, for the update's norm, for the update.
             bytes_per_parameter=3 * 2 + 2 * 2,
+            whole_model=True,
             peers=_torch(torch.optim.Adafactor, foreach=True)
             | {"transformers": _transformers_adafactor, "compiled reference": partial(_compiled, fg_kernels.Adafactor)},
         ),
+    }
+
+
+def _adamws() -> dict[str, Rule]:
+    fused = _torch(torch.optim.AdamW, fused=True)
+    return {
         "adamw": Rule(
             ours=_both(fg_kernels.AdamW),
             step="AdamW",
             bytes_per_parameter=3 * 2 + 4 * 4,
             peers=_torch(torch.optim.AdamW, foreach=True)
-            | _torch(torch.optim.AdamW, fused=True)
-            | {"torchao": _torchao_adamw, "compiled reference": partial(_compiled, fg_kernels.AdamW)},
+            | fused
+            | {"torchao": _torchao("_AdamW"), "compiled reference": partial(_compiled, fg_kernels.AdamW)},
         ),
         "adamw-bf16": Rule(
             ours=_both(fg_kernels.AdamW, state_dtype=torch.bfloat16),
             step="AdamW, bf16 state",
             bytes_per_parameter=3 * 2 + 4 * 2,
-            peers=_torch(torch.optim.AdamW, fused=True) | {"torchao": _torchao_adamw},
+            peers=fused | {"torchao": _torchao("_AdamW")},
         ),
+        "adamw-8bit": Rule(
+            ours=_both(fg_kernels.AdamW, state_dtype="8bit"),
+            step="AdamW, 8-bit state",
+            bytes_per_parameter=3 * 2 + 4 * 1,
+            peers=fused | {"torchao": _torchao("AdamW8bit")},
+        ),
+    }
+
+
+def _sgds() -> dict[str, Rule]:
+    kind = torch.optim.SGD
+    return {
+        "sgd": Rule(
+            ours=_both(fg_kernels.SGD),
+            step="SGD",
+            bytes_per_parameter=3 * 2,
+            peers=_torch(kind, foreach=True) | _torch(kind, fused=True),
+        ),
+        "sgd-momentum": Rule(
+            ours=_both(fg_kernels.SGD, momentum=0.9),
+            step="SGD, momentum",
+            bytes_per_parameter=3 * 2 + 2 * 4,
+            peers=_torch(kind, foreach=True, momentum=0.9) | _torch(kind, fused=True, momentum=0.9),
+        ),
+    }
+
+
+def _plain() -> dict[str, Rule]:
+    """Those that have no kernel: their matrix products and norms are torch's everywhere."""
+    return {
+        "muon": Rule(ours=_both(fg_kernels.Muon), peers=_torch(torch.optim.Muon)),
+        "apollo": Rule(ours=_both(fg_kernels.Apollo), peers={}),
+        "sinkgd": Rule(ours=_both(fg_kernels.SinkGD), peers={}),
     }
 
 
@@ -140,19 +191,20 @@ def _case(name: str, op: str, rule: Rule, shapes: Shapes) -> Case:
     contenders = {label: partial(_work, lambda device, make=make: make, shapes) for label, make in rule.ours.items()}
     contenders["fg_kernels"] = partial(contenders["fg_kernels"], step=rule.step)
     contenders |= {label: partial(_work, find, shapes) for label, find in rule.peers.items()}
+    least = rule.bytes_per_parameter
     return Case(
         name=name,
         op=op,
         shape={"tensors": len(shapes), "parameters": elements},
         elements=elements,
-        bytes=round(elements * rule.bytes_per_parameter),
+        bytes=None if least is None else round(elements * least),
+        rounds_on_cpu=_ROUNDS_OF_PRODUCTS if op == "muon" else _ROUNDS,
         contenders=contenders,
     )
 
 
 def _work(find: Callable[[torch.device], Make], shapes: Shapes, device: torch.device, *, step: str = "") -> Work:
-    make = find(device)
-    named = [(f"layers.{i}.weight", _parameter(shape, device)) for i, shape in enumerate(shapes)]
+    make, named = find(device), _parameters(shapes, device)
     optimizer = make(named)
 
     def facts() -> dict[str, float]:
@@ -164,6 +216,12 @@ def _work(find: Callable[[torch.device], Make], shapes: Shapes, device: torch.de
         }
 
     return Work(run=lambda: optimizer.step(), facts=facts)
+
+
+@lru_cache(maxsize=1)
+def _parameters(shapes: Shapes, device: torch.device) -> Named:
+    """Weights and gradients that all contenders of a case share, so that a whole model is there once."""
+    return [(f"layers.{i}.weight", _parameter(shape, device)) for i, shape in enumerate(shapes)]
 
 
 def _parameter(shape: tuple[int, ...], device: torch.device) -> Parameter:
@@ -180,8 +238,10 @@ def _both(kind: Callable[..., torch.optim.Optimizer], **options: Any) -> dict[st
     }
 
 
-def _torch(kind: Callable[..., torch.optim.Optimizer], **options: bool) -> dict[str, Callable[[torch.device], Make]]:
-    label = " ".join(["torch", *options])
+def _torch(
+    kind: Callable[..., torch.optim.Optimizer], **options: bool | float
+) -> dict[str, Callable[[torch.device], Make]]:
+    label = " ".join(["torch", *(name for name, value in options.items() if value is True)])
     return {label: lambda device: lambda named: kind(_values(named), lr=_LEARNING_RATE, **options)}
 
 
@@ -191,9 +251,12 @@ def _transformers_adafactor(device: torch.device) -> Make:
     return lambda named: kind(_values(named), **options)
 
 
-def _torchao_adamw(device: torch.device) -> Make:
-    kind = peer("torchao.optim.adam", device=device)._AdamW
-    return lambda named: kind(_values(named), lr=_LEARNING_RATE, bf16_stochastic_round=True)
+def _torchao(name: str) -> Callable[[torch.device], Make]:
+    def find(device: torch.device) -> Make:
+        kind = getattr(peer("torchao.optim.adam", device=device), name)
+        return lambda named: kind(_values(named), lr=_LEARNING_RATE, bf16_stochastic_round=True)
+
+    return find
 
 
 def _compiled(kind: Callable[..., Any], device: torch.device) -> Make:

@@ -20,6 +20,7 @@ _COLUMNS = (
     ("moved bytes per element", "moved B/el", 1),
     ("compiled bytes per element", "compiled B/el", 1),
     ("state bytes per parameter", "state B/el", 1),
+    ("operations", "ops", 1),
     ("host reads", "host reads", 1),
     ("extra peak MiB", "extra MiB", 1),
     ("error", "error", 1),
