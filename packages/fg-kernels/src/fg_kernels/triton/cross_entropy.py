@@ -12,26 +12,8 @@ from torch import Tensor
 from fg_kernels.reference.cross_entropy import Losses
 from fg_kernels.reference.linear_cross_entropy import LossOptions
 from fg_kernels.triton.cases import CompileCase
+from fg_kernels.triton.elementwise import as_bits, load_wide_or, store_rounded
 from fg_kernels.triton.launch import Config, config_for, configs_of, launch_on
-from fg_kernels.triton.rounding import bf16_to_fp32, round_to_nearest
-
-
-@triton.jit
-def load_wide(pointer, mask, other):
-    """Raise fp32, fp16 or the bits of bf16 to fp32."""
-    if pointer.dtype.element_ty == tl.uint16:
-        return tl.where(mask, bf16_to_fp32(tl.load(pointer, mask=mask, other=0)), other)
-    else:
-        return tl.load(pointer, mask=mask, other=other).to(tl.float32)
-
-
-@triton.jit
-def store_rounded(pointer, value, mask):
-    """Store fp32 as fp32, fp16 or the bits of bf16."""
-    if pointer.dtype.element_ty == tl.uint16:
-        tl.store(pointer, round_to_nearest(value), mask=mask)
-    else:
-        tl.store(pointer, value.to(pointer.dtype.element_ty), mask=mask)
 
 
 @triton.jit
@@ -61,7 +43,7 @@ def normalizer_and_sum(
     for start in range(0, columns, BLOCK):
         column = start + tl.arange(0, BLOCK)
         inside = column < columns
-        value = capped(load_wide(row + column, inside, 0.0) * logit_scale, softcap, CAPPED)
+        value = capped(load_wide_or(row, column, inside, 0.0) * logit_scale, softcap, CAPPED)
         if SMOOTHED:
             summed += tl.sum(tl.where(inside, value, 0.0))
         value = tl.where(inside, value, float("-inf"))
@@ -103,7 +85,7 @@ def softmax_gradient(
     counted = label != ignore_index
     is_class = (label >= 0) & (label < columns)
     row = logits + program * logits_stride
-    aimed = load_wide(row + tl.where(is_class, label, 0), is_class, float("nan")) * logit_scale
+    aimed = load_wide_or(row, tl.where(is_class, label, 0), is_class, float("nan")) * logit_scale
     picked = capped(aimed, softcap, CAPPED)
     normalizer, summed = normalizer_and_sum(row, columns, logit_scale, softcap, CAPPED, SMOOTHED, BLOCK)
     expected = picked
@@ -123,7 +105,7 @@ def softmax_gradient(
         for start in range(0, columns, BLOCK):
             column = start + tl.arange(0, BLOCK)
             inside = column < columns
-            value = load_wide(row + column, inside, 0.0) * logit_scale
+            value = load_wide_or(row, column, inside, 0.0) * logit_scale
             slope = 1.0
             if CAPPED:
                 bent = tanh(value / softcap)
@@ -132,7 +114,7 @@ def softmax_gradient(
             value = pull * tl.exp(value - normalizer) - tl.where(column == label, away, 0.0)
             if SMOOTHED:
                 value -= evenly
-            store_rounded(row_gradient + column, tl.where(counted, value * slope, 0.0), inside)
+            store_rounded(row_gradient, column, tl.where(counted, value * slope, 0.0), inside)
 
 
 def overwrite(
@@ -147,8 +129,8 @@ def overwrite(
         logits,
         softmax_gradient,
         (rows,),
-        _bits(logits),
-        _bits(written),
+        as_bits(logits),
+        as_bits(written),
         target.contiguous(),
         weights.contiguous(),
         losses,
@@ -168,10 +150,6 @@ def overwrite(
         config=config_for("softmax_gradient", logits, columns),
     )
     return Losses(losses, normalizers)
-
-
-def _bits(tensor: Tensor) -> Tensor:
-    return tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor
 
 
 # A vocabulary that is a multiple of every block, for counting.

@@ -43,6 +43,15 @@ def load_wide(pointer, offset, mask):
 
 
 @triton.jit
+def load_wide_or(pointer, offset, mask, other):
+    """Values in fp32; `other` where masked."""
+    if pointer.dtype.element_ty == tl.uint16:
+        return tl.where(mask, load_wide(pointer, offset, mask), other)
+    else:
+        return tl.load(pointer + offset, mask=mask, other=other).to(tl.float32)
+
+
+@triton.jit
 def store_rounded(pointer, offset, value, mask):
     """Round fp32 values to the dtype of `pointer` and store them."""
     tl.store(pointer + offset, rounded_for(pointer, value), mask=mask)

@@ -24,8 +24,8 @@ from fg_kernels.reference.quantization import (
     zero_below,
 )
 from fg_kernels.triton.cases import CompileCase
+from fg_kernels.triton.elementwise import as_bits, store_rounded
 from fg_kernels.triton.launch import config_for, configs_of, launch_on
-from fg_kernels.triton.rounding import round_to_nearest
 
 _STARTS = tl.constexpr((tuple(decade_starts(1)), tuple(decade_starts(2))))
 _ZERO_BELOW = tl.constexpr(zero_below(1))
@@ -170,7 +170,7 @@ def quantize(codes, scales, x, count, CODE: tl.constexpr, QUANTUM: tl.constexpr,
     ROWS: tl.constexpr = BLOCK // QUANTUM
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     index = row[:, None] * QUANTUM + tl.arange(0, QUANTUM)[None, :]
-    value = tl.load(x + index, mask=index < count, other=0).to(tl.float32)
+    value = tl.load(x + index, mask=index < count, other=0).to(tl.float32)  # the machine's bf16 costs less than bits
     scale = greatest(value)
     tl.store(scales + row, scale, mask=row * QUANTUM < count)
     code = _encode(scaled(value, scale), CODE)
@@ -178,18 +178,14 @@ def quantize(codes, scales, x, count, CODE: tl.constexpr, QUANTUM: tl.constexpr,
 
 
 @triton.jit
-def dequantize(
-    x, codes, scales, count, CODE: tl.constexpr, BF16: tl.constexpr, QUANTUM: tl.constexpr, BLOCK: tl.constexpr
-):
-    """Values of BLOCK codes in rows of QUANTUM; `x` takes bits if it is bf16."""
+def dequantize(x, codes, scales, count, CODE: tl.constexpr, QUANTUM: tl.constexpr, BLOCK: tl.constexpr):
+    """Values of BLOCK codes in rows of QUANTUM."""
     ROWS: tl.constexpr = BLOCK // QUANTUM
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     index = row[:, None] * QUANTUM + tl.arange(0, QUANTUM)[None, :]
     code = tl.load(codes + index, mask=index < count, other=0).to(tl.int32)
     scale = tl.load(scales + row, mask=row * QUANTUM < count, other=0.0)
-    value = _decode(code, scale[:, None], CODE)
-    result = round_to_nearest(value) if BF16 else value.to(x.dtype.element_ty)
-    tl.store(x + index, result, mask=index < count)
+    store_rounded(x, index, _decode(code, scale[:, None], CODE), index < count)
 
 
 def quantize_blockwise(x: Tensor, *, block: int, code: str) -> Quantized:
@@ -205,11 +201,10 @@ def quantize_blockwise(x: Tensor, *, block: int, code: str) -> Quantized:
 def dequantize_blockwise(codes: Tensor, scales: Tensor, *, block: int, code: str, dtype: torch.dtype) -> Tensor:
     """Launch for contiguous `codes` and `scales`; see `fg_kernels.functional.dequantize_blockwise`."""
     x = torch.empty(codes.shape, dtype=dtype, device=codes.device)
-    narrow = dtype == torch.bfloat16
-    arguments = (x.view(torch.uint16) if narrow else x, _bits(codes), scales, x.numel())
+    arguments = (as_bits(x), _bits(codes), scales, x.numel())
     config = config_for("quantize_blockwise", codes)
     grid = (triton.cdiv(x.numel(), config.blocks["BLOCK"]),)
-    launch_on(x, dequantize, grid, *arguments, CODE=code, BF16=narrow, QUANTUM=block, config=config)
+    launch_on(x, dequantize, grid, *arguments, CODE=code, QUANTUM=block, config=config)
     return x
 
 
@@ -222,17 +217,16 @@ def compile_cases(arch: int) -> Iterator[CompileCase]:
     for config in configs_of("quantize_blockwise", arch):
         for code, dtype in CODES.items():
             stored = "*i8" if dtype == torch.int8 else "*u8"
-            for kernel, first in ((quantize, "codes"), (dequantize, "x")):
-                signature = {"codes": stored, "scales": "*fp32", "x": "*bf16", "count": "i64"}
-                constants = {"CODE": code, "QUANTUM": 256}
-                if first == "x":
-                    signature = {"x": "*u16"} | {name: kind for name, kind in signature.items() if name != "x"}
-                    constants["BF16"] = True
+            tensors = {"codes": stored, "scales": "*fp32"}
+            for kernel, signature in (
+                (quantize, tensors | {"x": "*bf16", "count": "i64"}),
+                (dequantize, {"x": "*u16"} | tensors | {"count": "i64"}),
+            ):
                 yield CompileCase(
                     name=f"{kernel.fn.__name__}/{code}",
                     kernel=kernel,
                     signature=signature,
-                    constants=constants,
+                    constants={"CODE": code, "QUANTUM": 256},
                     config=config,
                     elements=config.blocks["BLOCK"],
                     divisible=frozenset(signature),
