@@ -74,6 +74,15 @@ def test_a_row_of_nan_has_no_loss_and_leaves_the_others_alone():
     assert result.loss.isnan().tolist() == [row == 4 for row in range(9)]
 
 
+def test_a_row_without_a_possible_class_has_no_loss_but_a_normalizer():
+    logits, target = rows()
+    logits[4] = -torch.inf
+    wanted = logits.logsumexp(-1)[4]
+    result = functional.cross_entropy_(logits, target)
+    assert wanted == -torch.inf and result.normalizer[4] == wanted
+    assert result.loss.isnan().tolist() == [row == 4 for row in range(9)]
+
+
 def test_a_view_of_some_columns_is_overwritten_and_nothing_beside_it():
     whole = torch.full((9, 100), 7.0, dtype=torch.float64)
     logits, target = rows()

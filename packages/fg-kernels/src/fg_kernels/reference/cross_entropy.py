@@ -82,6 +82,7 @@ def overwrite(
     picked = wide.gather(1, index).squeeze(1)
     mean = wide.mean(dim=1) if options.label_smoothing else picked
     peak = wide.amax(dim=1, keepdim=True)
+    peak.masked_fill_(peak == -torch.inf, 0.0)  # of a row without a possible class: its sum is 0 then, and not NaN
     total = wide.sub_(peak).exp_().sum(dim=1)
     normalizer = total.log().add_(peak.squeeze(1))
     if gradient is not None:
