@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 import torch
@@ -12,19 +12,22 @@ from torch.nn import functional as F
 
 import fg_kernels
 from fg_kernels.measuring.case import Absent, Case, Work, peer
+from fg_kernels.measuring.memory import peak_bytes
 
 Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 _MIB: Final = 1 << 20
 _ORACLE_ROWS: Final = 1024
+_TINY_BUDGET: Final = 64
+# Tokens, vocabulary, hidden size, and the MiB that chunks of tokens may take.
 _DEVICE_SIZES: Final = {
-    "llama-2-7b": (8192, 32000, 4096),
-    "llama-3-8b": (8192, 128256, 4096),
-    "llama-3-8b-small-batch": (2048, 128256, 4096),
-    "gemma-2-2b": (8192, 256000, 2304),
+    "llama-2-7b": (8192, 32000, 4096, 256),
+    "llama-3-8b": (8192, 128256, 4096, 256),
+    "llama-3-8b-small-batch": (2048, 128256, 4096, 256),
+    "gemma-2-2b": (8192, 256000, 2304, 512),
 }
-_HOST_SIZES: Final = {"8192x32000x256": (8192, 32000, 256)}
-_QUICK_SIZES: Final = {"512x4000x64": (512, 4000, 64)}
+_HOST_SIZES: Final = {"8192x32000x256": (8192, 32000, 256, 256)}
+_QUICK_SIZES: Final = {"512x4000x64": (512, 4000, 64, 256)}
 
 
 class Outcome(NamedTuple):
@@ -72,12 +75,31 @@ class Problem:
             "dw error": _distance(ours.weight, exact.weight),
         }
 
+    def working_bytes(self, loss: Loss, accumulate: torch.dtype) -> int:
+        """The most that one of both passes takes beyond the gradients, in the form in which that pass has to hold them.
+
+        The forward pass forms the gradient of the hidden states in their dtype and that of the weight in `accumulate`:
+        fp32 where chunks of tokens add to it, which is what makes it exact. The backward pass returns both in the dtype
+        of the operands, beside what the forward pass has left.
+        """
+        device, losses = self.x.device, list[Tensor]()
+        forward = peak_bytes(lambda: losses.append(loss(self.x, self.weight, self.target)), device)
+        backward = peak_bytes(lambda: torch.autograd.grad(losses[0], (self.x, self.weight)), device)
+        formed = self.x.nbytes + self.weight.numel() * accumulate.itemsize
+        return max(forward - formed, backward - self.x.nbytes - self.weight.nbytes)
+
+
+@lru_cache(maxsize=1)
+def _problem(tokens: int, vocabulary: int, hidden: int, device: torch.device) -> Problem:
+    """Shared by the contenders of a case; gone when the next case begins."""
+    return Problem(tokens, vocabulary, hidden, device)
+
 
 def loss_cases(device: torch.device, *, quick: bool = False) -> Iterator[Case]:
     """One case for each size of model."""
     sizes = _QUICK_SIZES if quick else _DEVICE_SIZES if device.type == "cuda" else _HOST_SIZES
-    for name, (tokens, vocabulary, hidden) in sizes.items():
-        yield _case(name, tokens, vocabulary, hidden)
+    for name, size in sizes.items():
+        yield _case(name, *size)
 
 
 def plain(x: Tensor, weight: Tensor, target: Tensor) -> Tensor:
@@ -85,22 +107,21 @@ def plain(x: Tensor, weight: Tensor, target: Tensor) -> Tensor:
     return F.cross_entropy(F.linear(x, weight), target)
 
 
-def _case(name: str, tokens: int, vocabulary: int, hidden: int) -> Case:
-    problems: dict[torch.device, Problem] = {}
-
-    def problem(device: torch.device) -> Problem:
-        if device not in problems:
-            problems[device] = Problem(tokens, vocabulary, hidden, device)
-        return problems[device]
-
-    def work(find: Callable[[torch.device], Loss], device: torch.device) -> Work:
-        loss, given = find(device), problem(device)
+def _case(name: str, tokens: int, vocabulary: int, hidden: int, budget: float) -> Case:
+    def work(label: str, find: Callable[[torch.device], Loss], device: torch.device) -> Work:
+        loss, given = find(device), _problem(tokens, vocabulary, hidden, device)
         last: list[Outcome] = []  # one call takes seconds on a CPU: its errors are those of a call that was timed
 
         def run() -> None:
             last[:] = [given.outcome(loss)]
 
-        return Work(run=run, facts=lambda: given.errors(last[0]))
+        def facts() -> Mapping[str, float]:
+            errors = given.errors(last.pop())
+            if label not in _ACCUMULATED:
+                return errors
+            return {**errors, "working MiB": given.working_bytes(loss, _ACCUMULATED[label]) / _MIB}
+
+        return Work(run=run, facts=facts)
 
     return Case(
         name=f"linear_cross_entropy/{name}",
@@ -109,12 +130,12 @@ def _case(name: str, tokens: int, vocabulary: int, hidden: int) -> Case:
         elements=tokens * vocabulary,
         flops=6 * tokens * vocabulary * hidden,
         rounds_on_cpu=1,
-        contenders={label: partial(work, find) for label, find in _CONTENDERS.items()},
+        contenders={label: partial(work, label, find) for label, find in _contenders(budget).items()},
     )
 
 
-def _ours(mode: str, device: torch.device) -> Loss:
-    return lambda x, weight, target: fg_kernels.linear_cross_entropy(x, weight, target, mode=mode)
+def _ours(mode: str, budget: float, device: torch.device) -> Loss:
+    return partial(fg_kernels.linear_cross_entropy, mode=mode, budget_mib=budget)
 
 
 def _torch_plain(device: torch.device) -> Loss:
@@ -149,9 +170,15 @@ def _distance(ours: Tensor, exact: Tensor) -> float:
     return float(torch.linalg.vector_norm(ours.double() - exact) / torch.linalg.vector_norm(exact))
 
 
-_CONTENDERS: Final[Mapping[str, Callable[[torch.device], Loss]]] = {
-    "fg_kernels": partial(_ours, "fast"),
-    "fg_kernels, tiny": partial(_ours, "tiny"),
+def _contenders(budget: float) -> dict[str, Callable[[torch.device], Loss]]:
+    ours = {"fg_kernels": partial(_ours, "fast", budget), "fg_kernels, tiny": partial(_ours, "tiny", _TINY_BUDGET)}
+    return ours | _PEERS
+
+
+# What our gradients of the weight are formed in.
+_ACCUMULATED: Final = {"fg_kernels": torch.float32, "fg_kernels, tiny": torch.bfloat16}
+
+_PEERS: Final[Mapping[str, Callable[[torch.device], Loss]]] = {
     "torch, all logits": _torch_plain,
     "torch linear_cross_entropy": _torch_chunked,
     "compiled, all logits": _compiled,

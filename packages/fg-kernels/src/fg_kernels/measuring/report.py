@@ -23,6 +23,7 @@ _COLUMNS = (
     ("operations", "ops", 1),
     ("host reads", "host reads", 1),
     ("extra peak MiB", "extra MiB", 1),
+    ("working MiB", "working MiB", 1),
     ("error", "error", 1),
     ("path error", "path error", 1),
     ("loss error", "loss error", 1),
