@@ -11,6 +11,9 @@ from torch.distributed.tensor import Shard, distribute_tensor
 from fg_kernels.errors import BackendError
 from fg_kernels.optim import SGD, Adafactor, AdamW
 from fg_kernels.optim._base import Slot
+from fg_kernels.triton.adamw import adamw_
+from fg_kernels.triton.launch import config_for
+from fg_kernels.triton.parameters import Lookup
 from fg_kernels.window import Window
 
 SHAPES = ((50, 100), (33, 17), (8,), (1,), (0,), (3, 5, 7))
@@ -186,3 +189,25 @@ def test_state_of_another_dtype_or_shape_never_meets_a_kernel(kind, key, change)
     optimizer.fused = True
     with pytest.raises(BackendError, match=r"'w' cannot be updated by kernels: its .* of shape"):
         optimizer.step()
+
+
+def test_the_last_blocks_of_more_than_two_to_the_31_elements():
+    start, parameter = 2**31, torch.ones(256, dtype=torch.bfloat16)
+    gradient = torch.ones_like(parameter)
+    codes = [torch.full((256,), zero, dtype=torch.uint8) for zero in (127, 0)]
+    scales = [torch.full((16,), -1.0), torch.full((16,), -1.0)]
+    # Addresses of a tensor that begins so far before these that they are its end.
+    places = [t.data_ptr() - start * t.itemsize for t in (parameter, gradient, *codes)]
+    places += [scale.data_ptr() - start // 256 * scale.itemsize for scale in scales]
+    config = config_for("adamw", parameter)
+    lookup = Lookup(
+        tiles=torch.tensor([[0, start // config.blocks["BLOCK"]]], dtype=torch.int32),
+        table=torch.tensor([[start + 256, 0, 0, *range(6), *places]]),
+        steps=torch.ones(1, dtype=torch.int64),
+        numbers=torch.tensor([[0.9, 0.1, 0.99, 0.01, 1e-8, 10.0, 1.0, 0.5]]),
+    )
+    adamw_(lookup, {"P16": True, "G16": True, "STATE": 8, "STOCHASTIC": False, "EVEN": True}, config)
+    # The scale -1 of codes that stand for zero is none: both moments begin at zero.
+    assert [scale[0].item() for scale in scales] == pytest.approx([0.1, 0.01])
+    assert all(scale[1:].eq(-1.0).all() for scale in scales)
+    assert torch.allclose(parameter.float(), torch.tensor(1 - 0.5 * 0.1 / (0.1 * 10)), atol=4e-3)

@@ -37,3 +37,15 @@ def test_a_transposed_destination_gets_the_bits_of_its_own_order():
     functional.sr_copy_(ours, source, seed=1, name="w", step=2)
     reference.sr_copy_(wanted, source, seed=1, name="w", step=2)
     assert torch.equal(ours.view(torch.int16), wanted.view(torch.int16))
+
+
+def test_the_greatest_numbers_stay_finite_and_every_nan_is_the_same():
+    edges = [0x7F7E8000, 0x7F7EFFFF, 0x7F7F0000, 0x7F7F0001, 0x7F7FFFFF, 0x7F800000, 0x7F800001, 0x7FC12345, 0x7FFFFFFF]
+    bits = torch.tensor([sign | edge for edge in edges for sign in (0, -(2**31))], dtype=torch.int32).repeat(500)
+    source, key = bits.view(torch.float32), {"seed": 3, "name": "w", "step": 1}
+    ours, wanted = (torch.empty(bits.numel(), dtype=torch.bfloat16) for _ in range(2))
+    functional.sr_copy_(ours, source, **key)
+    reference.sr_copy_(wanted, source, **key)
+    assert torch.equal(ours.view(torch.int16), wanted.view(torch.int16))
+    assert ours.isfinite().equal(source.isfinite())
+    assert (ours[source.isnan()].view(torch.int16) == 0x7FC0).all()

@@ -9,7 +9,7 @@ import triton.language as tl
 
 from fg_kernels.triton.cases import CompileCase
 from fg_kernels.triton.launch import Config, configs_of, launch_on
-from fg_kernels.triton.parameters import Lookup, count_of, index_of, loaded, pointer_of, stored
+from fg_kernels.triton.parameters import Lookup, count_of, index_of, loaded, narrowed, pointer_of, stored
 from fg_kernels.triton.quantization import (
     decode_dynamic,
     decode_dynamic_unsigned,
@@ -70,17 +70,20 @@ def adamw(
         second = loaded(row, _SECOND, index, inside, STATE == 16)
     first = first * tl.load(number) + gradient * tl.load(number + 1)
     second = second * tl.load(number + 2) + gradient * gradient * tl.load(number + 3)
-    denominator = tl.sqrt_rn(second) * tl.load(number + 5) + tl.load(number + 4)
     value = loaded(row, _PARAMETER, index, inside, P16)
-    change = tl.div_rn(first * tl.load(number + 7), tl.where(inside, denominator, 1.0))
-    value = value * tl.load(number + 6) - change
-    stored(value, row, _PARAMETER, 0, index, inside, tile, step, P16, STOCHASTIC, BLOCK)
+    # The moments are rounded before roots and quotients, whose branches would keep all of them in registers.
+    first_kept = narrowed(first, row, 1, tile, step, STATE == 16, STOCHASTIC, BLOCK)
+    second_kept = narrowed(second, row, 2, tile, step, STATE == 16, STOCHASTIC, BLOCK)
+    denominator = tl.sqrt_rn(second) * tl.load(number + 5) + tl.load(number + 4)
+    value = value * tl.load(number + 6) - tl.div_rn(first * tl.load(number + 7), denominator)
+    value_kept = narrowed(value, row, 0, tile, step, P16, STOCHASTIC, BLOCK)
+    stored(value_kept, row, _PARAMETER, index, inside, P16)
     if STATE == 8:
         _encoded(first, row, _FIRST, _FIRST_SCALE, index, inside, tile, False, BLOCK)
         _encoded(second, row, _SECOND, _SECOND_SCALE, index, inside, tile, True, BLOCK)
     else:
-        stored(first, row, _FIRST, 1, index, inside, tile, step, STATE == 16, STOCHASTIC, BLOCK)
-        stored(second, row, _SECOND, 2, index, inside, tile, step, STATE == 16, STOCHASTIC, BLOCK)
+        stored(first_kept, row, _FIRST, index, inside, STATE == 16)
+        stored(second_kept, row, _SECOND, index, inside, STATE == 16)
 
 
 @triton.jit
@@ -96,7 +99,7 @@ def _decoded(
 ):
     code = tl.load(pointer_of(row, CODES, tl.uint8) + index, mask=inside, other=0).to(tl.int32)
     ROWS: tl.constexpr = BLOCK // 256
-    block = tile * ROWS + tl.arange(0, ROWS)
+    block = tile.to(tl.int64) * ROWS + tl.arange(0, ROWS)
     some = block * 256 < tl.load(row)
     scale = tl.load(pointer_of(row, SCALES, tl.float32) + block, mask=some, other=0.0)
     value = decode_dynamic_unsigned(code) if UNSIGNED else decode_dynamic(code)
@@ -121,7 +124,7 @@ def _encoded(
     code = encode_dynamic_unsigned(ratio) if UNSIGNED else encode_dynamic(ratio)
     tl.store(pointer_of(row, CODES, tl.uint8) + index, code.to(tl.uint8), mask=inside)
     ROWS: tl.constexpr = BLOCK // 256
-    block = tile * ROWS + tl.arange(0, ROWS)
+    block = tile.to(tl.int64) * ROWS + tl.arange(0, ROWS)
     some = block * 256 < tl.load(row)
     tl.store(pointer_of(row, SCALES, tl.float32) + block, scale, mask=some)
 

@@ -79,9 +79,14 @@ def loaded(row, COLUMN: tl.constexpr, index, inside, BF16: tl.constexpr):
 
 
 @triton.jit
-def rounded(value, row, NOISE: tl.constexpr, tile, step, STOCHASTIC: tl.constexpr, BLOCK: tl.constexpr):
-    """The bits of bf16 (uint16), with the noise of one of the names."""
-    if STOCHASTIC:
+def narrowed(
+    value, row, NOISE: tl.constexpr, tile, step, BF16: tl.constexpr, STOCHASTIC: tl.constexpr, BLOCK: tl.constexpr
+):
+    """What a tensor takes of fp32 values: themselves, or the bits of bf16 (uint16), with the noise of one of the names.
+
+    A kernel calls it for all its results before it stores the first: then it loads the seed, and works with it, once.
+    """
+    if BF16 and STOCHASTIC:
         ROWS: tl.constexpr = BLOCK // _QUANTUM
         EIGHTS: tl.constexpr = _QUANTUM // 8
         low = tl.load(row + _KEYS + 2 * NOISE).to(tl.uint32)
@@ -89,29 +94,13 @@ def rounded(value, row, NOISE: tl.constexpr, tile, step, STOCHASTIC: tl.constexp
         first = (tl.load(row + 1) + tile.to(tl.int64) * BLOCK) // 8
         block = first + tl.arange(0, ROWS)[:, None] * EIGHTS + tl.arange(0, EIGHTS)[None, :]
         noise = tl.reshape(noise16(block, step, low, high, tl.load(row + 2)), (ROWS, _QUANTUM))
-        bits = round_stochastically(value, noise)
-    else:
-        bits = round_to_nearest(value)
-    return bits
+        value = round_stochastically(value, noise)
+    elif BF16:
+        value = round_to_nearest(value)
+    return value
 
 
 @triton.jit
-def stored(
-    value,
-    row,
-    COLUMN: tl.constexpr,
-    NOISE: tl.constexpr,
-    index,
-    inside,
-    tile,
-    step,
-    BF16: tl.constexpr,
-    STOCHASTIC: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
-    """Write fp32 values to a tensor, rounded if it is bf16."""
-    if BF16:
-        bits = rounded(value, row, NOISE, tile, step, STOCHASTIC, BLOCK)
-        tl.store(pointer_of(row, COLUMN, tl.uint16) + index, bits, mask=inside)
-    else:
-        tl.store(pointer_of(row, COLUMN, tl.float32) + index, value, mask=inside)
+def stored(value, row, COLUMN: tl.constexpr, index, inside, BF16: tl.constexpr):
+    """Write what `narrowed` returned."""
+    tl.store(pointer_of(row, COLUMN, tl.uint16 if BF16 else tl.float32) + index, value, mask=inside)

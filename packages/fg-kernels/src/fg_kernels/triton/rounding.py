@@ -14,6 +14,9 @@ from fg_kernels.triton.cases import CompileCase
 from fg_kernels.triton.launch import config_for, configs_of, launch_on
 from fg_kernels.window import Window
 
+_GREATEST = tl.constexpr(torch.finfo(torch.bfloat16).max)
+_NAN = tl.constexpr(0x7FC00000)
+
 
 @triton.jit
 def noise16(block, step, name_low, name_high, seed):
@@ -40,10 +43,10 @@ def noise16_of(index, step, name_low, name_high, seed):
 @triton.jit
 def round_stochastically(value, noise):
     """The bits (uint16) of fp32 `value` rounded to bf16 with 16 random bits per element."""
-    bits = value.to(tl.uint32, bitcast=True)
-    rounded = bits + noise
-    rounded = tl.where((rounded & 0x7F800000) == 0x7F800000, bits, rounded)  # a finite value stays finite
-    return tl.where(value != value, 0x7FC0, rounded >> 16).to(tl.uint16)
+    # From the greatest bf16 on nothing is added: a finite value stays finite.
+    noise = tl.where(tl.abs(value) < _GREATEST, noise, 0)
+    bits = tl.where(value != value, _NAN, value.to(tl.uint32, bitcast=True))
+    return ((bits + noise) >> 16).to(tl.uint16)
 
 
 @triton.jit

@@ -9,7 +9,7 @@ import triton.language as tl
 
 from fg_kernels.triton.cases import CompileCase
 from fg_kernels.triton.launch import Config, configs_of, launch_on
-from fg_kernels.triton.parameters import Lookup, count_of, index_of, loaded, stored
+from fg_kernels.triton.parameters import Lookup, count_of, index_of, loaded, narrowed, stored
 
 # Columns of the table (one name comes before them), and how many hyper-parameters there are.
 _PARAMETER = tl.constexpr(5)
@@ -57,10 +57,11 @@ def sgd(
     if MOMENTUM:
         momentum = loaded(row, _MOMENTUM, index, inside, False) * tl.load(number + 2)
         momentum += direction * tl.load(number + 3)
-        stored(momentum, row, _MOMENTUM, 0, index, inside, tile, step, False, STOCHASTIC, BLOCK)
+        stored(momentum, row, _MOMENTUM, index, inside, False)
         direction = direction + momentum * tl.load(number + 2) if NESTEROV else momentum
     value = value - direction * tl.load(number)
-    stored(value, row, _PARAMETER, 0, index, inside, tile, step, P16, STOCHASTIC, BLOCK)
+    value = narrowed(value, row, 0, tile, step, P16, STOCHASTIC, BLOCK)
+    stored(value, row, _PARAMETER, index, inside, P16)
 
 
 def sgd_(lookup: Lookup, variant: Mapping[str, bool], config: Config) -> None:
