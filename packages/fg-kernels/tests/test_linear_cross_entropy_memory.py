@@ -115,6 +115,25 @@ def test_256_mib_hold_1024_tokens_of_llama_3():
     assert plan_for(sizes(fused=True), "auto", None) == ("fast", 1024, 128256)
 
 
+@pytest.mark.parametrize(("vocabulary", "hidden"), [(32000, 4096), (128256, 4096), (256000, 2304)])
+def test_tiles_of_64_mib_keep_tensor_cores_busy(vocabulary, hidden):
+    """No side of a product is below 1024, and rows of tiles begin where 16 bytes do."""
+    plan = plan_for(sizes(vocabulary=vocabulary, hidden=hidden), "tiny", None)
+    assert min(plan.rows, plan.classes) >= 1024 and plan.classes % 128 == 0
+
+
+@pytest.mark.parametrize("hidden", [512, 2048])
+@pytest.mark.parametrize("options", [{}, {"softcap": 30.0, "label_smoothing": 0.1}])
+def test_the_budget_of_tiles_holds_for_wide_layers(hidden, options):
+    x, weight, target = operands(300, hidden, 1500, torch.float32)
+    gradients = nbytes(x, weight)
+
+    def forward():
+        return linear_cross_entropy(x, weight, target, mode="tiny", budget_mib=3, **options)
+
+    assert 2 * MIB < peak_bytes(forward) - gradients <= 3 * MIB
+
+
 def test_by_default_a_chunk_has_1024_to_2048_tokens():
     assert plan_for(sizes(vocabulary=16000), "auto", None).rows == 2048
     assert plan_for(sizes(vocabulary=128256), "auto", None).rows == 1024

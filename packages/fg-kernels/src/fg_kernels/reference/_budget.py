@@ -21,6 +21,9 @@ _DEFAULT_BYTES = 256 * _MIB
 _TINY_BYTES = 64 * _MIB
 _FREE_SHARE = 0.5
 
+# Tensor cores want the rows of a tile to begin at multiples of 16 bytes, and work on 128 or 256 columns at a time.
+_ALIGNED_CLASSES = 128
+
 # Vectors over all tokens (shifted targets, masks, losses) and those over the rows at hand, bytes per token.
 _TOKEN_BYTES = 32
 _ROW_BYTES = 128
@@ -177,19 +180,39 @@ def _raised_classes(sizes: Sizes, budget: int) -> int:
 
 
 def _tiny(sizes: Sizes, budget: int) -> Plan:
-    """The largest square tile of tokens and classes; where fewer tokens make equal tiles, more classes instead."""
-    work = budget - sizes.tokens * _TOKEN_BYTES
-    per_row = 5 * sizes.hidden * sizes.accumulate.itemsize + _ROW_BYTES
-    per_class = 3 * sizes.hidden * sizes.accumulate.itemsize
-    if work <= 0:
-        return Plan("tiny", 0, 0)
-    half = (per_row + per_class) / (2 * sizes.cell)
-    side = int(math.sqrt(half * half + work / sizes.cell) - half)
+    """The largest square tile that both passes hold; where fewer tokens make equal tiles, more classes instead."""
+    work = budget - sizes.tokens * _TOKEN_BYTES - 2 * sizes.hidden * sizes.accumulate.itemsize
+    passes = _first_pass(sizes), _second_pass(sizes)
+    side = min(_side(work, sizes.cell, *bytes_each) for bytes_each in passes) if work > 0 else 0
     if side < 1:
         return Plan("tiny", 0, 0)
     rows = _even(sizes.tokens, side)
-    classes = (work - rows * per_row) // (sizes.cell * rows + per_class)
+    classes = min(int((work - rows * per_row) // (sizes.cell * rows + per_class)) for per_row, per_class in passes)
+    if classes > _ALIGNED_CLASSES:
+        classes -= classes % _ALIGNED_CLASSES
     return Plan("tiny", rows, min(classes, sizes.vocabulary))
+
+
+def _first_pass(sizes: Sizes) -> tuple[int, int]:
+    """Bytes for each row and class: hidden states, cleared where ignored, their wide gradient, capped its even part."""
+    wide = sizes.accumulate.itemsize * (2 if sizes.capped else 1)
+    return sizes.hidden * (wide + sizes.operand.itemsize) + _ROW_BYTES, _raised_class(sizes)
+
+
+def _second_pass(sizes: Sizes) -> tuple[int, int]:
+    """The same: hidden states and the wide gradient of weights."""
+    per_class = (sizes.hidden + 2) * sizes.accumulate.itemsize
+    return sizes.hidden * sizes.operand.itemsize + _ROW_BYTES, per_class + _raised_class(sizes)
+
+
+def _raised_class(sizes: Sizes) -> int:
+    return sizes.hidden * sizes.operand.itemsize if sizes.raised else 0
+
+
+def _side(work: int, cell: int, per_row: int, per_class: int) -> int:
+    """The largest `n` with `n * n * cell + n * (per_row + per_class) <= work`."""
+    half = (per_row + per_class) / (2 * cell)
+    return int(math.sqrt(half * half + work / cell) - half)
 
 
 def _even(tokens: int, limit: int) -> int:

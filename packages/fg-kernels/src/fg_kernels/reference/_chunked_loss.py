@@ -47,7 +47,7 @@ class Problem:
     def tokens(self, rows: slice) -> Tensor:
         """Hidden states as operands, zero where ignored: what stands there may be NaN."""
         ignored = (self.target[rows] == self.options.ignore_index)[:, None]
-        return self.x[rows].to(self.sizes.operand).masked_fill(ignored, 0.0)
+        return self.x[rows].to(self.sizes.operand, copy=True).masked_fill_(ignored, 0.0)
 
     def classes(self, tile: slice) -> Tensor:
         """Weights as operands."""

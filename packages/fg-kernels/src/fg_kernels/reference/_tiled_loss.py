@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fg_kernels.reference._chunked_loss import Gradients, Problem, add_product, product
+from fg_kernels.reference._chunked_loss import Gradients, Problem, add_product, product, slices
 from fg_kernels.reference.cross_entropy import cap, loss_of
 
 
@@ -29,7 +29,7 @@ class _Running:
         picked: (rows,), logit of the target.
         slope: (rows,), derivative of the cap there.
         pulled: (rows, hidden), sum of weights by `exp(logit - peak)` and slope.
-        even: (rows, hidden), sum of weights by slope, for label smoothing.
+        even: (rows, hidden), sum of weights by slope, for label smoothing; (1, hidden) without a cap.
     """
 
     peak: Tensor
@@ -69,6 +69,9 @@ def _first_pass(problem: Problem, gradients: Gradients, rows: slice) -> tuple[Te
 def _start(problem: Problem, x: Tensor, *, wants_gradient: bool) -> _Running:
     zeros = x.new_zeros(x.shape[0], dtype=problem.sizes.accumulate)
     wide = torch.zeros_like(x, dtype=problem.sizes.accumulate) if wants_gradient else None
+    even = None
+    if wide is not None and problem.options.label_smoothing:
+        even = wide.clone() if problem.sizes.capped else wide.new_zeros(1, wide.shape[1])
     return _Running(
         peak=torch.full_like(zeros, -torch.inf),
         total=zeros.clone(),
@@ -76,7 +79,7 @@ def _start(problem: Problem, x: Tensor, *, wants_gradient: bool) -> _Running:
         picked=torch.full_like(zeros, torch.nan),  # and so it stays for a target that is no class
         slope=torch.ones_like(zeros),
         pulled=wide,
-        even=wide.clone() if wide is not None and problem.options.label_smoothing else None,
+        even=even,
     )
 
 
@@ -88,7 +91,8 @@ def _advance(problem: Problem, running: _Running, x: Tensor, tile: slice, rows: 
     running.picked = torch.where(inside, logits.gather(1, index).squeeze(1), running.picked)
     if slope is not None:
         running.slope = torch.where(inside, slope.gather(1, index).squeeze(1), running.slope)
-    running.sum += logits.sum(dim=1)
+    if problem.options.label_smoothing:
+        running.sum += logits.sum(dim=1)
     peak = torch.maximum(running.peak, logits.amax(dim=1))
     # Where every logit so far is -inf (classes that are masked out), the difference would be NaN.
     shrink = torch.where(running.peak == -torch.inf, 0.0, (running.peak - peak).exp_())
@@ -115,12 +119,20 @@ def _hidden_gradient(problem: Problem, running: _Running, normalizer: Tensor, ro
     pull = (1 + 2 * problem.options.z_loss * normalizer) / running.total
     assert running.pulled is not None
     gradient = running.pulled.mul_(pull[:, None])
-    classes = problem.target[rows].clamp(min=0, max=problem.sizes.vocabulary - 1)
-    aimed = problem.weight[classes].to(problem.sizes.accumulate)
-    gradient.sub_(aimed.mul_(((1 - smoothing) * running.slope)[:, None]))
+    _subtract_aimed(problem, gradient, (1 - smoothing) * running.slope, rows)
     if running.even is not None:
         gradient.sub_(running.even, alpha=smoothing / problem.sizes.vocabulary)
     return gradient.mul_(scale[:, None]).masked_fill_(scale[:, None] == 0, 0.0)
+
+
+def _subtract_aimed(problem: Problem, gradient: Tensor, share: Tensor, rows: slice) -> None:
+    """Subtract each target's weights, as many at a time as find room where a tile of logits was."""
+    classes = problem.target[rows].clamp(min=0, max=problem.sizes.vocabulary - 1)
+    wide = problem.sizes.accumulate
+    room = problem.plan.rows * problem.plan.classes * problem.sizes.cell
+    step = max(1, room // (2 * gradient.shape[1] * wide.itemsize))
+    for part in slices(len(classes), step):
+        gradient[part].sub_(problem.weight[classes[part]].to(wide).mul_(share[part, None]))
 
 
 def _second_pass(problem: Problem, gradients: Gradients, tile: slice, normalizers: Tensor) -> None:
@@ -135,7 +147,7 @@ def _second_pass(problem: Problem, gradients: Gradients, tile: slice, normalizer
             summed.add_(slopes.sum(dim=0))
         if wide is not None:
             add_product(wide, slopes.to(problem.sizes.operand).t(), x)
-        del slopes
+        del slopes, x  # before there are others
     if gradients.weight is not None and wide is not None:
         gradients.weight[tile] = wide
     if gradients.bias is not None and summed is not None:
