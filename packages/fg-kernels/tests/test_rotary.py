@@ -222,3 +222,21 @@ def test_compiled_without_a_break():
     grad = drawn(2, 3, 5, 8, dtype=torch.float32, seed=1)
     wanted, got = (torch.autograd.grad(function(x), x, grad)[0] for function in (layer, compiled))
     torch.testing.assert_close(got, wanted)
+
+
+def test_one_compilation_serves_sequences_of_all_lengths():
+    cos, sin = tables(4)
+    graphs = []
+
+    def backend(graph, _):
+        graphs.append(graph)
+        return graph
+
+    turn = torch.compile(
+        lambda x, position_ids: functional.rope(x, cos, sin, position_ids=position_ids), backend=backend, dynamic=True
+    )
+    for seq in (5, 6, 7):
+        x = drawn(2, 3, seq, 8, dtype=torch.float32)
+        for position_ids in (torch.arange(seq).repeat(2, 1), torch.arange(seq).repeat(1, 1)):
+            torch.testing.assert_close(turn(x, position_ids), functional.rope(x, cos, sin))
+    assert len(graphs) == 2  # one for each shape of position_ids

@@ -71,12 +71,15 @@ def check_rope(x: Tensor, cos: Tensor, sin: Tensor, position_ids: Tensor | None)
     if position_ids is None:
         if x.shape[2] > cos.shape[0]:
             raise OperandError(f"a sequence of {x.shape[2]} tokens exceeds tables of {cos.shape[0]} positions")
-    elif position_ids.dtype != torch.int64 or tuple(position_ids.shape) not in {
-        (x.shape[0], x.shape[2]),
-        (1, x.shape[2]),
-    }:
+    elif position_ids.dtype != torch.int64 or not _covers(position_ids, x):
         expected = f"int64 ({x.shape[0]}, {x.shape[2]}) or (1, {x.shape[2]})"
         raise OperandError(f"expected position_ids {expected}; got {describe(position_ids=position_ids)}")
+
+
+def _covers(position_ids: Tensor, x: Tensor) -> bool:
+    """Whether there is a position for each token. Sizes looked up in a set would be constants of compiled code."""
+    batch, _, seq, _ = x.shape
+    return position_ids.shape == (batch, seq) or position_ids.shape == (1, seq)
 
 
 def check_positions(position_ids: Tensor | None, cos: Tensor) -> None:
