@@ -77,7 +77,8 @@ class LinearCrossEntropyLoss:
             labels: int64 (batch, seq), unshifted.
 
         Returns:
-            Sum (0-d, fp32 or wider) and count (0-d, int64).
+            Sum (0-d, fp32 or wider; with another library as `backend`, in the dtype of its choice) and count (0-d,
+            int64).
         """
         weight, bias = self._weight_and_bias()
         loss = linear_cross_entropy(
