@@ -70,11 +70,11 @@ def adamw(
         second = loaded(row, _SECOND, index, inside, STATE == 16)
     first = first * tl.load(number) + gradient * tl.load(number + 1)
     second = second * tl.load(number + 2) + gradient * gradient * tl.load(number + 3)
-    value = loaded(row, _PARAMETER, index, inside, P16)
     # The moments are rounded before roots and quotients, whose branches would keep all of them in registers.
     first_kept = narrowed(first, row, 1, tile, step, STATE == 16, STOCHASTIC, BLOCK)
     second_kept = narrowed(second, row, 2, tile, step, STATE == 16, STOCHASTIC, BLOCK)
     denominator = tl.sqrt_rn(second) * tl.load(number + 5) + tl.load(number + 4)
+    value = loaded(row, _PARAMETER, index, inside, P16)
     value = value * tl.load(number + 6) - tl.div_rn(first * tl.load(number + 7), denominator)
     value_kept = narrowed(value, row, 0, tile, step, P16, STOCHASTIC, BLOCK)
     stored(value_kept, row, _PARAMETER, index, inside, P16)
