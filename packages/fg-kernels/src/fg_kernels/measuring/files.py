@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,8 @@ def as_json(content: Any) -> str:
 
 
 def _finite(content: Any) -> Any:
-    if isinstance(content, dict):
+    if isinstance(content, Mapping):
         return {key: _finite(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
+    if isinstance(content, Sequence) and not isinstance(content, str):
         return [_finite(value) for value in content]
     return None if isinstance(content, float) and not math.isfinite(content) else content

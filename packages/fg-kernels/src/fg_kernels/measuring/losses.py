@@ -171,8 +171,11 @@ def _distance(ours: Tensor, exact: Tensor) -> float:
 
 
 def _contenders(budget: float) -> dict[str, Callable[[torch.device], Loss]]:
-    ours = {"fg_kernels": partial(_ours, "fast", budget), "fg_kernels, tiny": partial(_ours, "tiny", _TINY_BUDGET)}
-    return ours | _PEERS
+    return {
+        "fg_kernels": partial(_ours, "fast", budget),
+        "fg_kernels, tiny": partial(_ours, "tiny", _TINY_BUDGET),
+        **_PEERS,
+    }
 
 
 # What our gradients of the weight are formed in.
