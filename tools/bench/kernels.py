@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -16,6 +17,7 @@ _GPU_FACTOR = 10
 
 def run(rounds: int) -> dict[str, Any]:
     """The record of `forgather kernels bench`."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # the profiler, which counts memory, tells of every start and stop
     on_gpu = torch.cuda.is_available()
     device = torch.device("cuda" if on_gpu else "cpu")
     plan = Plan(device=device, rounds=rounds * _GPU_FACTOR if on_gpu else rounds)
