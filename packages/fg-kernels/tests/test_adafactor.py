@@ -1,3 +1,4 @@
+import copy
 import multiprocessing
 from pathlib import Path
 
@@ -7,8 +8,17 @@ import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
+from fg_kernels.errors import StateMismatchError
 from fg_kernels.optim import Adafactor
-from fg_kernels.triton.adafactor_plan import Blocks, Shape, shape_of, workspace_floats
+from fg_kernels.triton.adafactor_plan import (
+    ENOUGH_PROGRAMS,
+    FEW_PROGRAMS,
+    Blocks,
+    Shape,
+    blocks_for,
+    shape_of,
+    workspace_floats,
+)
 from fg_kernels.triton.config_table import rows_of
 
 SHAPES = ((24, 40), (10, 6), (4, 6, 8), (17,))
@@ -80,7 +90,8 @@ def test_state_and_workspace_of_a_large_model_are_small():
     """Of the bytes of bf16 parameters: the state as it is allocated, and the workspace of a step of the kernels."""
     shapes = llama_2_7b()
     (row,) = rows_of("adafactor", "90")
-    blocks = Blocks(row["COLUMNS"], row["CELL"])
+    blocks = blocks_for(row, [shape_of(shape) for shape in shapes], few=FEW_PROGRAMS, enough=ENOUGH_PROGRAMS)
+    assert not blocks.divided
     count = sum(torch.Size(shape).numel() for shape in shapes)
     assert len(shapes) == 291 and count == 6_738_415_616
     workspace = 4 * workspace_floats([shape_of(shape) for shape in shapes], blocks)
@@ -108,10 +119,67 @@ def test_tensors_are_seen_as_matrices_or_vectors(shape, seen):
 
 
 def test_the_workspace_counted_by_hand():
-    """5 rows and 7 columns in chunks of 4 columns and cells of 1 row, 16 of which are a band."""
-    assert Shape(5, 7).floats(Blocks(4, 1)) == (2 * 5, 1 * 7, 2 * 5, 2 * 5)
-    assert Shape(33, 4).floats(Blocks(4, 2)) == (33, 2 * 4, 17, 17)
-    assert Shape(0, 9).floats(Blocks(4, 1)) == (0, 0, 0, 0)
+    """5 rows and 7 columns in chunks of 4 columns and cells of 1 row, 64 of which are a band."""
+    assert Shape(5, 7).floats(Blocks(4, 1, 64)) == (2 * 5, 1 * 7, 2 * 5, 2 * 5, 0)
+    assert Shape(129, 4).floats(Blocks(4, 2, 128)) == (129, 2 * 4, 65, 65, 0)
+    assert Shape(129, 4).floats(Blocks(4, 2, 64)) == (129, 2 * 4, 65, 65, 65 * 4)
+    assert Shape(0, 9).floats(Blocks(4, 1, 64)) == (0, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "span", "programs"),
+    [
+        ([(4096, 4096)], 32, 256),
+        ([(11008, 4096)], 64, 344),
+        ([(128000, 4096)], 512, 500),
+        ([(4096, 4096)] * 32, 2048, 128),
+        ([(16, 8), (7,)], 32, 1),
+    ],
+    ids=str,
+)
+def test_few_bands_are_divided_until_there_are_programs_enough(shapes, span, programs):
+    """2 chunks of columns each; 32 matrices have 128 bands, which is no longer few."""
+    (row,) = rows_of("adafactor", "90")
+    matrices = [shape_of(shape) for shape in shapes]
+    blocks = blocks_for(row, matrices, few=FEW_PROGRAMS, enough=ENOUGH_PROGRAMS)
+    assert blocks.span == span
+    assert sum(shape.tiles(blocks.columns, span) for shape in matrices) == programs
+
+
+def test_the_workspace_of_a_matrix_alone_is_a_sixteenth_of_its_bytes():
+    """Beside what it is among others; no call takes more than 64 MiB of it."""
+    (row,) = rows_of("adafactor", "90")
+    for shape in ((4096, 4096), (32000, 4096), (2048 * 63, 4096)):
+        matrix = shape_of(shape)
+        blocks = blocks_for(row, [matrix], few=FEW_PROGRAMS, enough=ENOUGH_PROGRAMS)
+        sums = 4 * matrix.floats(blocks)[-1]
+        assert sums == 2 * shape[0] * shape[1] // 16 < 64 << 20
+        assert 4 * workspace_floats([matrix], blocks) - sums <= 0.003 * 2 * shape[0] * shape[1]
+
+
+def test_row_averages_that_were_saved_flat_are_taken():
+    """Of a tensor of three dimensions, as they once were kept."""
+    named, others = parameters(), parameters()
+    optimizer, resumed = Adafactor(named), Adafactor(others)
+    train(optimizer, named, 2)
+    train(resumed, others, 2)
+    saved = copy.deepcopy(optimizer.state_dict())
+    saved["state"][2]["exp_avg_sq_row"] = saved["state"][2]["exp_avg_sq_row"].flatten()
+    resumed.load_state_dict(saved)
+    assert resumed.state[others[2][1]]["exp_avg_sq_row"].shape == (4, 6)
+    train(optimizer, named, 1)
+    train(resumed, others, 1)
+    assert all(torch.equal(a, b) for (_, a), (_, b) in zip(named, others, strict=True))
+
+
+def test_averages_of_another_number_of_rows_are_refused():
+    named = parameters()
+    optimizer = Adafactor(named)
+    train(optimizer, named, 1)
+    saved = copy.deepcopy(optimizer.state_dict())
+    saved["state"][2]["exp_avg_sq_row"] = torch.ones(25)
+    with pytest.raises(StateMismatchError, match=r"'layers\.2\.weight' has shape \(25,\), it must be \(4, 6\)"):
+        optimizer.load_state_dict(saved)
 
 
 def train_shards(rank, store, folder):

@@ -23,6 +23,14 @@ def test_adafactor_reads_the_gradient_three_times_and_little_else(traffic):
     assert 2 <= step.written < 2.01
 
 
+def test_adafactor_for_one_matrix_passes_column_sums_on_and_reads_factors_in_every_program(traffic):
+    """Sums of cells of 32 rows: 4 bytes of 32 parameters, written and read; the rest of it stays in the cache."""
+    step = traffic["Adafactor, one matrix"]
+    assert step.launches == 4
+    assert 10 + 2 * 4 / 32 <= step.bytes <= 11
+    assert 2 + 4 / 32 <= step.written < 2.3
+
+
 @pytest.mark.parametrize(
     "optimizer, least", [("AdamW", 22), ("AdamW, bf16 state", 14), ("SGD", 6), ("SGD, momentum", 14)]
 )

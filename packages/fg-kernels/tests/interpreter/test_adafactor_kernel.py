@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from functools import partial
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ import torch
 from fg_kernels.dispatch import use, which
 from fg_kernels.errors import BackendError
 from fg_kernels.optim import Adafactor
-from fg_kernels.triton import adafactor
+from fg_kernels.triton import adafactor, adafactor_fold
 
 SHAPES = ((20, 600), (1, 8), (17,), (3, 5), (130, 24), (4, 3, 16), (8,), ())
 
@@ -144,6 +145,56 @@ def test_one_parameter_at_a_time_gives_the_same_bits():
     assert_equal(together, single)
 
 
+def by_plan(monkeypatch, few, enough):
+    """Let bands be divided if there are fewer than `few`; return the names of what is launched from now on."""
+    launched, launch, update = [], adafactor.launch_on, adafactor.adafactor_
+
+    def counting(like, kernel, grid, *arguments, **keywords):
+        launched.append((kernel.__name__, *grid))
+        launch(like, kernel, grid, *arguments, **keywords)
+
+    for module in (adafactor, adafactor_fold):
+        monkeypatch.setattr(module, "launch_on", counting)
+    monkeypatch.setattr(adafactor, "adafactor_", partial(update, few=few, enough=enough))
+    return launched
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("enough", [8, 1000])
+def test_bands_give_the_same_bits_whole_and_divided(monkeypatch, dtype, enough):
+    """Two bands, the last of one cell, in four or 64 parts; two chunks of columns; shapes that are no multiples."""
+    shapes = ((513, 8), (20, 5), (9, 600), (8,))
+    with monkeypatch.context() as patch:
+        launched = by_plan(patch, few=1, enough=enough)
+        whole, rule = trained("interpret", shapes, dtype, steps=1)
+        assert {kernel for kernel, *_ in launched} == {"adafactor_sums", "adafactor_norms", "adafactor_apply"}
+    launched = by_plan(monkeypatch, few=1000, enough=enough)
+    divided, other = trained("interpret", shapes, dtype, steps=1)
+    assert "adafactor_fold" in {kernel for kernel, *_ in launched}
+    assert_equal(whole, divided)
+    assert_states_close(rule, other, tolerance=0)
+    plain, _ = trained("reference", shapes, dtype, steps=1)
+    for (_, a), (_, b) in zip(divided, plain, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6 if dtype == torch.float32 else 2**-7, atol=1e-6)
+
+
+def test_a_matrix_alone_gets_programs_of_its_own_and_the_bits_that_it_gets_among_others(monkeypatch):
+    """Together there are enough bands, alone there are not."""
+    shapes = ((120, 600), (520, 24), (40, 16))
+    launched = by_plan(monkeypatch, few=5, enough=100)
+    together, _ = trained("interpret", shapes, steps=1)
+    assert [kernel for kernel, *_ in launched] == ["adafactor_sums", "adafactor_norms", "adafactor_apply"]
+    single = parameters(shapes)
+    optimizer = Adafactor(single, lr=1e-2, seed=3)
+    give_gradients(single, 0)
+    launched.clear()
+    optimizer.step_param(single[0][1])
+    assert launched[:3] == [("adafactor_sums", 2 * 15), ("adafactor_fold", 2), ("adafactor_norms", 2 * 15)]
+    for _, parameter in single[1:]:
+        optimizer.step_param(parameter)
+    assert_equal(together, single)
+
+
 def test_a_run_repeats_bit_for_bit():
     first, second = (trained("interpret", SHAPES[1:4], torch.float32)[0] for _ in range(2))
     assert_equal(first, second)
@@ -166,6 +217,7 @@ def test_three_launches_for_all_tensors(monkeypatch):
         launch(like, kernel, *arguments, **keywords)
 
     monkeypatch.setattr(adafactor, "launch_on", counting)
+    monkeypatch.setattr(adafactor, "adafactor_", partial(adafactor.adafactor_, few=3))
     trained("interpret", ((16, 8), (40, 24), (8,), (2, 3, 8)), steps=1)
     assert launched == {"adafactor_sums": 1, "adafactor_norms": 1, "adafactor_apply": 1}
 

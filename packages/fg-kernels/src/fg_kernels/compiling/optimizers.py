@@ -14,6 +14,12 @@ from fg_kernels.triton.cases import compile_cases
 
 STEPS: Final[Mapping[str, tuple[str, ...]]] = {
     "Adafactor": ("adafactor_sums/bf16", "adafactor_norms/bf16", "adafactor_apply/bf16-bf16-sr"),
+    "Adafactor, one matrix": (
+        "adafactor_sums/bf16-divided",
+        "adafactor_fold",
+        "adafactor_norms/bf16-divided",
+        "adafactor_apply/bf16-bf16-sr",
+    ),
     "AdamW": ("adamw/state32",),
     "AdamW, bf16 state": ("adamw/state16",),
     "AdamW, 8-bit state": ("adamw/state8",),
@@ -24,6 +30,7 @@ STEPS: Final[Mapping[str, tuple[str, ...]]] = {
 
 STREAMS: Final[Mapping[str, int]] = {
     "Adafactor": 3 * 2 + 2 * 2,
+    "Adafactor, one matrix": 3 * 2 + 2 * 2,
     "AdamW": 2 + 2 * 2 + 2 * (4 + 4),
     "AdamW, bf16 state": 2 + 2 * 2 + 2 * (2 + 2),
     "AdamW, 8-bit state": 2 + 2 * 2 + 2 * (1 + 1),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from fg_kernels.errors import HyperparameterError, check_range
+from fg_kernels.errors import HyperparameterError, StateMismatchError, check_range
 from fg_kernels.optim._base import Fused, Group, Optimizer, State, Update, moving_average
 from fg_kernels.optim._numbers import Scalar, precise, rate, root, smaller
 
@@ -109,7 +109,7 @@ class Adafactor(Optimizer):
         return _obstacle(update)
 
     def update_fused(self, updates: Sequence[Update]) -> None:
-        """Carry out updates by Triton kernels: three launches for all tensors of the same kind."""
+        """Carry out updates by Triton kernels: three launches for all of a kind, four for a few matrices."""
         from fg_kernels.triton.adafactor import adafactor_, aligned
 
         kinds: dict[Hashable, list[tuple[Update, Work]]] = {}
@@ -123,6 +123,20 @@ class Adafactor(Optimizer):
             counts, rates = _on_device(alike, works, tables)
             stochastic = alike[0].group["rounding"] == "stochastic"
             adafactor_(works, rates, counts, stochastic=stochastic, tables=tables)
+
+    def _restore(self, saved: Mapping[str, Any]) -> None:
+        """Also state as it was once kept, one row of numbers where there are three dimensions or more."""
+        super()._restore(saved)
+        for parameter, state in self.state.items():
+            for key, shape in _state_shapes(parameter).items():
+                if key in state and state[key].shape != shape:
+                    state[key] = self._reshaped(parameter, key, state[key], shape)
+
+    def _reshaped(self, parameter: Tensor, key: str, saved: Tensor, shape: torch.Size) -> Tensor:
+        if saved.numel() != shape.numel():
+            name, found = self._slots[parameter].name, tuple(saved.shape)
+            raise StateMismatchError(f"saved {key} of {name!r} has shape {found}, it must be {tuple(shape)}")
+        return saved.view(shape)
 
     def _tables_of(self, key: Hashable) -> Tables:
         from fg_kernels.triton.adafactor_plan import Tables

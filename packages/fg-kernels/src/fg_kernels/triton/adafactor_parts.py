@@ -18,11 +18,12 @@ ROW_SHARES = tl.constexpr(6)
 COLUMN_SHARES = tl.constexpr(7)
 TOTALS = tl.constexpr(8)
 NORMS = tl.constexpr(9)
-NAME_LOW = tl.constexpr(10)
-NAME_HIGH = tl.constexpr(11)
-SEED = tl.constexpr(12)
-CELLS = tl.constexpr(13)
-FIELDS = tl.constexpr(14)
+CELL_SUMS = tl.constexpr(10)
+NAME_LOW = tl.constexpr(11)
+NAME_HIGH = tl.constexpr(12)
+SEED = tl.constexpr(13)
+CELLS = tl.constexpr(14)
+FIELDS = tl.constexpr(15)
 
 EPS = tl.constexpr(0)
 INVERSE_CLIP = tl.constexpr(1)
@@ -70,6 +71,14 @@ def share_of(total, old, inverse, eps, weight, keep, first):
     """What a part of a sum adds to the moving average of the mean; `first` parts bring the old average in."""
     mean = total * inverse
     return tl.where(first, old * keep + (mean + eps) * weight, mean * weight)
+
+
+@triton.jit
+def store_column_shares(squares, entry, constant, work, band, columns, column, inside, eps, weight, keep):
+    """Of the `squares` of a band, summed in each `column`; the first band brings the old averages in."""
+    old = tl.load(pointer_to(entry, COLUMN_STATE, False, False) + column, mask=inside & (band == 0), other=0.0)
+    share = share_of(squares, old, tl.load(constant + INVERSE_ROWS), eps, weight, keep, band == 0)
+    tl.store(work + tl.load(entry + COLUMN_SHARES) + band.to(tl.int64) * columns + column, share, mask=inside)
 
 
 @triton.jit
@@ -212,8 +221,8 @@ def apply_matrix(
     start, first, lane = tile % chunks * COLUMNS, tile // chunks * SPAN, tl.arange(0, ROWS)
     column, ahead = start + tl.arange(0, COLUMNS), first + tl.arange(0, SPAN)
     inside = column < columns
-    root = tl.sqrt_rn(sum_of(totals, cells, 256) * tl.load(constant + INVERSE_ROWS))
-    factor, decay = clipped(sum_of(norms, cells, 256), constant, rate), tl.load(rate + DECAY)
+    root = tl.sqrt_rn(sum_of(totals, cells, 512) * tl.load(constant + INVERSE_ROWS))
+    factor, decay = clipped(sum_of(norms, cells, 512), constant, rate), tl.load(rate + DECAY)
     column_scale = tl.div_rn(1.0, tl.sqrt_rn(tl.load(column_state + column, mask=inside, other=1.0)))
     row_scales = tl.div_rn(root, tl.sqrt_rn(tl.load(row_state + ahead, mask=ahead < rows, other=1.0)))
     place = first.to(tl.int64) * columns + lane[:, None] * columns + column[None, :]

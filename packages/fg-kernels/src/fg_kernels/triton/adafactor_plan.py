@@ -3,12 +3,18 @@
 A matrix is cut into chunks of `columns` columns and bands of `BAND_CELLS` cells of `cell` rows. The workspace holds for
 each chunk, a number for every row, for each band, a number for every column, and two numbers for each cell of each
 chunk: of 2048 columns and 2048 rows that makes 0.2 % of the bytes of a bf16 parameter, beside 0.1 % of state.
+
+A whole model has a thousand bands, a matrix that is updated alone has a few, too few for a GPU with a hundred
+multiprocessors. Of such a call a program takes a part of a band only. The column sums of every cell then wait in the
+workspace for a further launch, which adds them up in the order in which one program for the band does: the bits are the
+same. With cells of 32 rows that takes a sixteenth of the bytes of a bf16 parameter until the update is done: 2 MiB for
+a matrix of 4096 x 4096, and 64 MiB at the most, as larger calls have bands enough.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -18,21 +24,31 @@ from torch import Tensor
 from fg_kernels.philox import key_words
 from fg_kernels.triton.multi_tensor import DeviceTable
 
-BAND_CELLS: Final = 16
+BAND_CELLS: Final = 64
 MAX_COLUMNS: Final = 1 << 18
 MAX_VECTOR: Final = 1 << 20
+FEW_PROGRAMS: Final = 128
+"""Fewer bands are divided. Not a number of the device, so that all devices sum alike what is measured on one."""
+ENOUGH_PROGRAMS: Final = 256
+"""They are divided into so many parts, as far as there are cells: about two for each multiprocessor of a large GPU."""
 
 
 class Blocks(NamedTuple):
-    """How matrices are cut: chunks of `columns`, cells of `cell` rows."""
+    """How matrices are cut: chunks of `columns`, cells of `cell` rows, programs for `span` rows."""
 
     columns: int
     cell: int
+    span: int
 
     @property
     def band(self) -> int:
         """Rows of a band."""
         return self.cell * BAND_CELLS
+
+    @property
+    def divided(self) -> bool:
+        """Whether several programs share a band."""
+        return self.span < self.band
 
 
 class Shape(NamedTuple):
@@ -45,10 +61,11 @@ class Shape(NamedTuple):
         """How many tiles of this size cover the matrix."""
         return math.ceil(self.columns / columns) * math.ceil(self.rows / rows)
 
-    def floats(self, blocks: Blocks) -> tuple[int, int, int, int]:
-        """How many row shares, column shares, totals and norms there are in the workspace."""
+    def floats(self, blocks: Blocks) -> tuple[int, int, int, int, int]:
+        """How many row shares, column shares, totals, norms and column sums of cells there are in the workspace."""
         chunks, cells = math.ceil(self.columns / blocks.columns), math.ceil(self.rows / blocks.cell)
-        return self.rows * chunks, self.columns * math.ceil(self.rows / blocks.band), cells * chunks, cells * chunks
+        column_shares = self.columns * math.ceil(self.rows / blocks.band)
+        return self.rows * chunks, column_shares, cells * chunks, cells * chunks, cells * self.columns * blocks.divided
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,6 +125,27 @@ def shape_of(shape: Sequence[int]) -> Shape:
     """Rows and columns of a tensor of this shape; a single number is a vector."""
     count = math.prod(shape)
     return Shape(count // shape[-1], shape[-1]) if count and len(shape) > 1 else Shape(0, count)
+
+
+def blocks_for(sizes: Mapping[str, int], shapes: Sequence[Shape], *, few: int, enough: int) -> Blocks:
+    """How matrices of these shapes are cut: bands are divided if there are less than `few`, to give `enough` programs.
+
+    Args:
+        sizes: COLUMNS and CELL.
+        shapes: of all tensors of a call.
+        few: number of bands, see `FEW_PROGRAMS`.
+        enough: number of programs, see `ENOUGH_PROGRAMS`.
+    """
+    columns, cell = sizes["COLUMNS"], sizes["CELL"]
+    span = cell * BAND_CELLS
+    if _programs(shapes, columns, span) < few:
+        while span > cell and _programs(shapes, columns, span) < enough:
+            span //= 2
+    return Blocks(columns, cell, span)
+
+
+def _programs(shapes: Sequence[Shape], columns: int, rows: int) -> int:
+    return sum(shape.tiles(columns, rows) for shape in shapes)
 
 
 def fields_of(works: Sequence[Work], blocks: Blocks) -> list[tuple[int, ...]]:

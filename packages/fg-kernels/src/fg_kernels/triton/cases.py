@@ -18,6 +18,7 @@ ARCHITECTURES: Final = (80, 86, 89, 90, 100, 120)
 MODULES: Final = (
     "activation",
     "adafactor",
+    "adafactor_fold",
     "adamw",
     "cross_entropy",
     "normalization",
