@@ -110,7 +110,7 @@ def test_bands_give_the_same_bits_whole_and_divided(monkeypatch):
 
 
 def test_memory_of_a_step_is_the_workspace():
-    """0.3 % of the parameters is asked of whole models; of so few bands of rows the column sums of cells come on top."""
+    """0.3 % of the parameters is asked of whole models; of few bands the column sums of cells come on top."""
     named = parameters("cuda")
     optimizer = Adafactor(named, fused=True)
     train(optimizer, named, 1)
