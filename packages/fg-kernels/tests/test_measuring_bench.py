@@ -6,13 +6,21 @@ import pytest
 import torch
 
 from fg_kernels import Adafactor, AdamW
+from fg_kernels.measuring import optimizers
 from fg_kernels.measuring.bench import Plan, measured
 from fg_kernels.measuring.calibration import Peaks, calibrate
 from fg_kernels.measuring.case import Absent, Case, Work, peer
 from fg_kernels.measuring.clock import interleaved_ms
 from fg_kernels.measuring.losses import Problem, loss_cases, plain
 from fg_kernels.measuring.memory import peak_bytes
-from fg_kernels.measuring.optimizers import llama_2_7b, optimizer_cases, path_error, rules, state_bytes
+from fg_kernels.measuring.optimizers import (
+    adafactor_memory,
+    llama_2_7b,
+    optimizer_cases,
+    path_error,
+    rules,
+    state_bytes,
+)
 from fg_kernels.measuring.report import target_table
 from fg_kernels.measuring.table import number, text_table
 from fg_kernels.measuring.targets import TARGETS, judged
@@ -77,6 +85,20 @@ def test_who_cannot_take_part_is_reported_with_the_reason():
     assert failed["absent"] == "failed: out of memory"
 
 
+def test_a_peer_with_other_arguments_does_not_end_the_run_but_an_error_of_ours_does():
+    def changed(device):
+        raise TypeError("unexpected keyword argument")
+
+    def contest(**contenders):
+        return measured(Case(name="x/1", op="x", shape={}, elements=1, contenders=contenders), PLAN, PEAKS)
+
+    assert contest(peer=changed) == [
+        {"case": "x/1", "op": "x", "shape": {}, "contender": "peer", "absent": "failed: unexpected keyword argument"}
+    ]
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        contest(fg_kernels=changed)
+
+
 def test_a_peer_for_cuda_devices_is_absent_on_a_cpu():
     with pytest.raises(Absent, match="needs a CUDA device"):
         peer("torch", device=CPU)
@@ -113,6 +135,19 @@ def test_every_optimizer_is_measured_and_none_asks_the_device(name):
         assert all(0 < state_bytes(optimizer) < 64**2 for optimizer in made)
 
 
+def test_adafactors_memory_for_llama_2_7b_is_that_of_the_state_and_workspace_it_asks_for():
+    """Beside rows and columns in fp32, which are easily counted, the workspace takes about twice as much."""
+    shapes = llama_2_7b()
+    numbers = sum(sum(shape) for shape in shapes)
+    weights = 2 * sum(map(math.prod, shapes))
+    assert 4 * numbers / weights < adafactor_memory(shapes) <= 0.003
+    assert adafactor_memory([(64,)]) == 2, "a vector has fp32 state beside bf16, and no workspace"
+    work = next(optimizer_cases(CPU, quick=True)).contenders["fg_kernels"](CPU)
+    work.run()
+    verdict = verdicts([row("adafactor/1024x1024", **work.facts())], "cpu")["A4"]
+    assert verdict["result"] == "passed" and verdict["value"] == adafactor_memory(shapes)
+
+
 def test_on_a_gpu_only_what_fits_is_measured_on_a_whole_model():
     names = [case.name for case in optimizer_cases(torch.device("cuda"))]
     assert [name for name in names if "llama" in name] == ["adafactor/llama-2-7b"]
@@ -121,6 +156,7 @@ def test_on_a_gpu_only_what_fits_is_measured_on_a_whole_model():
 
 def test_contenders_share_weights_and_gradients():
     case = next(optimizer_cases(CPU, quick=True))
+    optimizers._parameters.cache_clear()
     before = peak_bytes(lambda: case.contenders["fg_kernels"](CPU))
     assert peak_bytes(lambda: case.contenders["torch foreach"](CPU)) < before / 100
 

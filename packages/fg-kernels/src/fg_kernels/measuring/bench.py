@@ -23,6 +23,9 @@ from fg_kernels.measuring.traffic import TrafficCounter
 _FAMILIES = (optimizer_cases, loss_cases, elementwise_cases)
 _PACKAGES = ("torch", "triton", "transformers", "liger-kernel", "cut-cross-entropy", "torchao", "numpy")
 _MIB = 1 << 20
+# Out of memory, unsupported. Another version of a peer may also have other arguments and names.
+_FAILURES = (KernelError, NotImplementedError, RuntimeError)
+_FAILURES_OF_PEERS = (*_FAILURES, AssertionError, AttributeError, TypeError, ValueError)
 
 Row = dict[str, Any]
 Say = Callable[[str], None]
@@ -112,12 +115,13 @@ def _ready(case: Case, device: torch.device) -> tuple[dict[str, Work], dict[str,
     """The contenders that have run once (compiled, state created), and why the others have not."""
     works, absent = dict[str, Work](), dict[str, str]()
     for name, make in case.contenders.items():
+        failures = _FAILURES if name.startswith("fg_kernels") else _FAILURES_OF_PEERS
         try:
             work = make(device)
             work.run()
         except Absent as reason:
             absent[name] = str(reason)
-        except (KernelError, NotImplementedError, RuntimeError) as error:  # of a peer: out of memory, unsupported
+        except failures as error:
             absent[name] = f"failed: {str(error).partition(chr(10))[0]}"
         else:
             works[name] = work

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Final, TypeAlias
@@ -16,6 +16,9 @@ from torch.nn import Parameter
 
 import fg_kernels
 from fg_kernels.measuring.case import Absent, Case, Work, peer
+from fg_kernels.triton.adafactor_plan import ENOUGH_PROGRAMS, FEW_PROGRAMS, blocks_for, shape_of, workspace_floats
+from fg_kernels.triton.cases import ARCHITECTURES
+from fg_kernels.triton.launch import configs_of
 
 Named: TypeAlias = list[tuple[str, Parameter]]
 Make: TypeAlias = Callable[[Named], torch.optim.Optimizer]
@@ -40,6 +43,7 @@ class Rule:
         step: its launches, by their name in `fg_kernels.compiling.optimizers`; "" where there is no kernel.
         bytes_per_parameter: that must move for a bf16 parameter: gradient, weight and state, read and written; None
             where no kernel of ours is to come near.
+        facts: what else is to be known of ours.
         whole_model: measured on all tensors of a model too, whose weights and gradients alone take 25 GiB.
     """
 
@@ -47,6 +51,7 @@ class Rule:
     peers: Mapping[str, Callable[[torch.device], Make]]
     step: str = ""
     bytes_per_parameter: float | None = None
+    facts: Callable[[], Mapping[str, float]] = dict
     whole_model: bool = False
 
 
@@ -79,6 +84,7 @@ def _adafactors() -> dict[str, Rule]:
             step="Adafactor",
             # Update clipping needs the gradient three times: for its sums, for the update's norm, for the update.
             bytes_per_parameter=3 * 2 + 2 * 2,
+            facts=lambda: {"memory per byte of Llama 2 7B": adafactor_memory(llama_2_7b())},
             whole_model=True,
             peers=_torch(torch.optim.Adafactor, foreach=True)
             | {"transformers": _transformers_adafactor, "compiled reference": partial(_compiled, fg_kernels.Adafactor)},
@@ -145,6 +151,27 @@ def state_bytes(optimizer: torch.optim.Optimizer) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
+def adafactor_memory(shapes: Sequence[tuple[int, ...]]) -> float:
+    """Bytes of state and of the kernels' workspace for each byte of bf16 parameters of these shapes, on any device.
+
+    The optimizer itself makes the state, on tensors without memory, and the workspace is as large as a launch for all
+    of them makes it.
+    """
+    named = [
+        (str(index), Parameter(torch.empty(shape, dtype=torch.bfloat16, device="meta")))
+        for index, shape in enumerate(shapes)
+    ]
+    for _, parameter in named:
+        parameter.grad = torch.empty_like(parameter)
+    optimizer = fg_kernels.Adafactor(named, lr=_LEARNING_RATE)
+    optimizer.step()
+    folded = [shape_of(shape) for shape in shapes]
+    (config, *_) = configs_of("adafactor", ARCHITECTURES[0])
+    blocks = blocks_for(config.blocks, folded, few=FEW_PROGRAMS, enough=ENOUGH_PROGRAMS)
+    workspace = torch.float32.itemsize * workspace_floats(folded, blocks)
+    return (state_bytes(optimizer) + workspace) / sum(parameter.nbytes for _, parameter in named)
+
+
 def compiled_bytes(step: str) -> dict[str, float]:
     """What the Triton kernels of a step move for each parameter, from their compiled code; nothing without Triton.
 
@@ -189,7 +216,7 @@ def _trained(make: Make, start: Tensor, gradient: Tensor, dtype: torch.dtype, de
 def _case(name: str, op: str, rule: Rule, shapes: Shapes) -> Case:
     elements = sum(map(math.prod, shapes))
     contenders = {label: partial(_work, lambda device, make=make: make, shapes) for label, make in rule.ours.items()}
-    contenders["fg_kernels"] = partial(contenders["fg_kernels"], step=rule.step)
+    contenders["fg_kernels"] = partial(contenders["fg_kernels"], rule=rule)
     contenders |= {label: partial(_work, find, shapes) for label, find in rule.peers.items()}
     least = rule.bytes_per_parameter
     return Case(
@@ -203,7 +230,9 @@ def _case(name: str, op: str, rule: Rule, shapes: Shapes) -> Case:
     )
 
 
-def _work(find: Callable[[torch.device], Make], shapes: Shapes, device: torch.device, *, step: str = "") -> Work:
+def _work(
+    find: Callable[[torch.device], Make], shapes: Shapes, device: torch.device, *, rule: Rule | None = None
+) -> Work:
     make, named = find(device), _parameters(shapes, device)
     optimizer = make(named)
 
@@ -212,10 +241,14 @@ def _work(find: Callable[[torch.device], Make], shapes: Shapes, device: torch.de
         return {
             "path error": path_error(make, device),
             "state bytes per parameter": state_bytes(optimizer) / parameters,
-            **compiled_bytes(step),
+            **(_facts_of(rule) if rule else {}),
         }
 
     return Work(run=lambda: optimizer.step(), facts=facts)
+
+
+def _facts_of(rule: Rule) -> Mapping[str, float]:
+    return {**compiled_bytes(rule.step), **rule.facts()}
 
 
 @lru_cache(maxsize=1)

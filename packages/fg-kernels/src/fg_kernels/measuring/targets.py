@@ -42,6 +42,8 @@ class Figures:
             raise NotRun(f"no case {case} on {self._device.type}")
         if "absent" in row:
             raise NotRun(f"{contender}: {row['absent']}")
+        if key not in row:
+            raise NotRun(f"{case} has no figure {key!r}")
         return row[key]
 
     def on_gpu(self, case: str, key: str, contender: str = _OURS) -> float:
@@ -104,10 +106,17 @@ def _noise_surcharge(figures: Figures) -> float:
     return figures.on_gpu(case, "ms") / figures.on_gpu(case, "ms", "fg_kernels, nearest") - 1
 
 
-def _state_and_workspace(figures: Figures) -> float:
+def _planned_memory(figures: Figures) -> float:
+    cases = figures.cases("adafactor")
+    if not cases:
+        raise NotRun("no case of adafactor")
+    return figures.of(cases[0], "memory per byte of Llama 2 7B")
+
+
+def _measured_memory(figures: Figures) -> float:
     case = "adafactor/llama-2-7b"
-    state = figures.of(case, "state bytes per parameter")
-    workspace = figures.of(case, "extra peak MiB") * _MIB / figures.shape(case)["parameters"]
+    state = figures.on_gpu(case, "state bytes per parameter")
+    workspace = figures.on_gpu(case, "extra peak MiB") * _MIB / figures.shape(case)["parameters"]
     return (state + workspace) / _BF16_BYTES
 
 
@@ -163,10 +172,17 @@ TARGETS: Final = (
     ),
     Target(
         name="A4",
-        what="Adafactor, Llama 2 7B: bytes of state and workspace per byte of weights",
+        what="Adafactor, Llama 2 7B: bytes of state and workspace per byte of weights, as they are asked for",
         limit=0.003,
         at_least=False,
-        value=_state_and_workspace,
+        value=_planned_memory,
+    ),
+    Target(
+        name="A4 on the device",
+        what="the same: state, and what an update takes at its peak",
+        limit=0.003,
+        at_least=False,
+        value=_measured_memory,
     ),
     Target(
         name="A5",
