@@ -99,6 +99,14 @@ def test_a_peer_with_other_arguments_does_not_end_the_run_but_an_error_of_ours_d
         contest(fg_kernels=changed)
 
 
+def test_what_is_slow_on_a_cpu_runs_twice_and_is_timed():
+    calls = []
+    work = Work(run=lambda: calls.append(torch.ones(8)))
+    case = Case(name="x/1", op="x", shape={}, elements=8, contenders={"fg_kernels": lambda _: work}, slow_on_cpu=True)
+    (found,) = measured(case, PLAN, PEAKS)
+    assert len(calls) == 2 and found["ms on CPU"] > 0 and found["moved bytes per element"] == 4
+
+
 def test_a_peer_for_cuda_devices_is_absent_on_a_cpu():
     with pytest.raises(Absent, match="needs a CUDA device"):
         peer("torch", device=CPU)

@@ -107,7 +107,9 @@ def _timed_on_gpu(case: Case, runs: Mapping[str, Run], plan: Plan, peaks: Peaks)
 
 def _timed_on_cpu(case: Case, runs: Mapping[str, Run], plan: Plan, peaks: Peaks) -> dict[str, Row]:
     """Only times: the rates say nothing of a GPU, and the small shapes of this benchmark stay in the caches."""
-    times = interleaved_ms(runs, rounds=min(plan.rounds, case.rounds_on_cpu), device=plan.device)
+    if case.slow_on_cpu:
+        return {name: {} for name in runs}
+    times = interleaved_ms(runs, rounds=plan.rounds, device=plan.device)
     return {name: {"ms on CPU": ms} for name, ms in times.items()}
 
 
@@ -144,13 +146,13 @@ def _costs(case: Case, work: Work, device: torch.device) -> Row:
     """Memory, what the facts of the contender are and, where torch carries out everything, the bytes moved."""
     if device.type == "cuda":
         return {"extra peak MiB": peak_bytes(work.run, device) / _MIB} | dict(work.facts())
-    counter = TrafficCounter()
+    counter, times = TrafficCounter(), dict[str, float]()
 
     def counted() -> None:
         with counter:
-            work.run()
+            times.update(interleaved_ms({"ms on CPU": work.run}, rounds=1, device=device))
 
-    costs: Row = {"extra peak MiB": peak_bytes(counted) / _MIB}
+    costs: Row = {"extra peak MiB": peak_bytes(counted) / _MIB} | (times if case.slow_on_cpu else {})
     traffic = counter.traffic
     costs |= {
         "moved bytes per element": traffic.moved / case.elements,

@@ -44,7 +44,7 @@ class Case:
         contenders: each makes its work on a device, or raises `Absent`; ours is the first.
         bytes: that must be moved at the least, None if arithmetic is the limit.
         flops: floating point operations that must be done, None if memory is the limit.
-        rounds_on_cpu: at most; one call takes many seconds there.
+        slow_on_cpu: one call takes many seconds there: it is timed once, while its memory and bytes are counted.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Case:
     contenders: Mapping[str, Callable[[torch.device], Work]]
     bytes: int | None = None
     flops: int | None = None
-    rounds_on_cpu: int = 1 << 30
+    slow_on_cpu: bool = False
 
 
 def peer(module: str, *, device: torch.device | None = None) -> Any:

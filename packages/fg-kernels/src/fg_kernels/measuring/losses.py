@@ -129,7 +129,7 @@ def _case(name: str, tokens: int, vocabulary: int, hidden: int, budget: float) -
         shape={"tokens": tokens, "vocabulary": vocabulary, "hidden": hidden},
         elements=tokens * vocabulary,
         flops=6 * tokens * vocabulary * hidden,
-        rounds_on_cpu=1,
+        slow_on_cpu=True,
         contenders={label: partial(work, label, find) for label, find in _contenders(budget).items()},
     )
 
