@@ -5,6 +5,7 @@ from torch.nn import functional as F
 
 from fg_kernels import OptimizerInBackward
 from fg_kernels.errors import GradientError, OperandError, ParameterGroupError
+from fg_kernels.memory.in_backward import _Layout, _norm
 from fg_kernels.optim import SGD, Adafactor, AdamW, Apollo, Muon, SinkGD, make_re_multiopt
 
 
@@ -193,3 +194,8 @@ def test_optimizers_that_cannot_and_gradients_that_exist_are_refused():
     module.zero_grad()
     loss_of(module, 0).backward()
     assert all(p.grad is not None for p in module.parameters())
+
+
+def test_the_norm_over_the_cpu_and_a_device_is_on_the_device():
+    squares = {_Layout(torch.device(device)): torch.ones((), device=device) for device in ("cpu", "meta")}
+    assert _norm(squares).device.type == "meta"

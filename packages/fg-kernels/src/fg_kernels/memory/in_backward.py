@@ -129,7 +129,8 @@ def _layout(tensor: Tensor) -> _Layout:
 
 def _norm(squares: dict[_Layout, Tensor]) -> Tensor:
     totals = [_over_ranks(square, layout) for layout, square in squares.items()]
-    device = totals[0].device
+    # Onto a device, if there is one: a copy to the CPU that nothing waits for would be read before it arrives.
+    device = next((total.device for total in totals if total.device.type != "cpu"), totals[0].device)
     return torch.stack([total.to(device, non_blocking=True) for total in totals]).sum().sqrt()
 
 
