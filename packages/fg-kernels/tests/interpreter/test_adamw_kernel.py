@@ -211,3 +211,14 @@ def test_the_last_blocks_of_more_than_two_to_the_31_elements():
     assert [scale[0].item() for scale in scales] == pytest.approx([0.1, 0.01])
     assert all(scale[1:].eq(-1.0).all() for scale in scales)
     assert torch.allclose(parameter.float(), torch.tensor(1 - 0.5 * 0.1 / (0.1 * 10)), atol=4e-3)
+
+
+@pytest.mark.parametrize(("kind", "options"), [(AdamW, {}), (SGD, {"momentum": 0.9, "weight_decay": 0.1})])
+def test_single_numbers_counted_on_the_device(kind, options):
+    values = torch.randn(20, generator=torch.Generator().manual_seed(0))
+    ours, theirs = ([(str(i), torch.nn.Parameter(value.clone())) for i, value in enumerate(values)] for _ in range(2))
+    kernel, plain = (
+        kind(named, lr=torch.tensor(1e-2), capturable=True, fused=fused, **options)
+        for named, fused in ((ours, "auto"), (theirs, False))
+    )
+    assert_same_bits(ours, theirs, train(kernel, ours), train(plain, theirs))

@@ -29,6 +29,11 @@ def precise(number: Scalar) -> Scalar:
     return number.double() if isinstance(number, Tensor) else float(number)
 
 
+def narrow(number: Scalar, like: Tensor) -> Scalar:
+    """A number in the dtype of `like`, which a tensor of more bits would widen if `like` had no dimensions."""
+    return number.to(like.dtype) if isinstance(number, Tensor) else number
+
+
 def power(base: float, exponent: Scalar) -> Scalar:
     """`base ** exponent`."""
     return base ** precise(exponent)

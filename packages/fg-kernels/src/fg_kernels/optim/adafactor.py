@@ -13,7 +13,7 @@ from torch.optim.optimizer import ParamsT
 
 from fg_kernels.errors import HyperparameterError, StateMismatchError, check_range
 from fg_kernels.optim._base import Fused, Group, Optimizer, State, Update, moving_average
-from fg_kernels.optim._numbers import Scalar, precise, rate, root, smaller
+from fg_kernels.optim._numbers import Scalar, narrow, precise, rate, root, smaller
 
 if TYPE_CHECKING:
     from fg_kernels.triton.adafactor_plan import Tables, Work
@@ -95,7 +95,7 @@ class Adafactor(Optimizer):
         """Decay and update `value`, see `Optimizer.update_parameter`."""
         state, group = update.state, update.group
         rms = _rms(value) if group["relative_step"] else None
-        weight, keep, step_size, decay = (_narrow(number, value) for number in _rates(update.step, group, rms))
+        weight, keep, step_size, decay = (narrow(number, value) for number in _rates(update.step, group, rms))
         scale = _factored_scale if value.ndim >= 2 else _full_scale
         change = scale(gradient.square(), state, weight, keep, group["eps"][0]).mul_(gradient)
         excess = (_rms(change) * (1 / group["clip_threshold"])).clamp_(min=1.0)
@@ -155,10 +155,6 @@ def _rates(step: Scalar, group: Group, rms: Tensor | None) -> tuple[Scalar, Scal
     if rms is not None:
         step_size = smaller(step_size, 1 / root(precise(step))) * rms.clamp(min=group["eps"][1])
     return weight, 1 - weight, step_size, 1 - step_size * group["weight_decay"]
-
-
-def _narrow(number: Scalar, like: Tensor) -> Scalar:
-    return number.to(like.dtype) if isinstance(number, Tensor) else number
 
 
 def _factored_scale(squared: Tensor, state: State, weight: Scalar, keep: Scalar, eps: float) -> Tensor:

@@ -20,7 +20,7 @@ from fg_kernels.optim._moments import (
     state_dtype_of,
     write_moment,
 )
-from fg_kernels.optim._numbers import Scalar, power, rate, root
+from fg_kernels.optim._numbers import Scalar, narrow, power, rate, root
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -86,7 +86,7 @@ class AdamW(Optimizer):
         Single operations, each rounded to fp32, so that the kernel can repeat them bit for bit.
         """
         create_moments(update, self.state_dtype)
-        numbers = numbers_of(update.group, update.step)
+        numbers = Numbers(*(narrow(number, value) for number in numbers_of(update.group, update.step)))
         first, second = (read_moment(update, key, value.dtype) for key in MOMENTS)
         first.mul_(numbers.beta1).add_(gradient * numbers.rest1)
         second.mul_(numbers.beta2).add_(gradient.square().mul_(numbers.rest2))

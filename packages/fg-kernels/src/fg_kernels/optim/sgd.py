@@ -12,7 +12,7 @@ from torch.optim.optimizer import ParamsT
 from fg_kernels.errors import HyperparameterError, check_range
 from fg_kernels.optim._base import Fused, Group, Optimizer, State, Update, local
 from fg_kernels.optim._fused import Tables, batches, mismatch_of, obstacle_of, row_of, variant_of
-from fg_kernels.optim._numbers import Scalar, at_first, rate
+from fg_kernels.optim._numbers import Scalar, at_first, narrow, rate
 
 _BUFFER = "momentum_buffer"
 
@@ -78,7 +78,8 @@ class SGD(Optimizer):
 
         Single operations, each rounded to fp32, so that the kernel can repeat them bit for bit.
         """
-        group, numbers = update.group, numbers_of(update.group, update.step)
+        group = update.group
+        numbers = Numbers(*(narrow(number, value) for number in numbers_of(group, update.step)))
         direction = gradient + value * numbers.weight_decay if group["weight_decay"] else gradient
         if group["momentum"]:
             _create_buffer(update)
