@@ -83,6 +83,18 @@ def test_the_budget_holds(tokens, hidden, mode, budget):
     assert budget * MIB / 4 < peak_bytes(forward, "cuda") - gradients <= budget * MIB
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_gradient_is_multiplied_in_fp32_without_a_copy(dtype):
+    """A factor on the device would be rounded to the dtype of the gradient, if it had no dimensions."""
+    scaled = torch.ops.fg_kernels.linear_cross_entropy_scaled
+    gradient = (torch.randn(4096, 1024, device="cuda") * 1e-4).to(dtype)
+    for factor in (torch.tensor(1 / 3, device="cuda"), torch.tensor(2.0**17, device="cuda")):
+        made = []
+        peak = peak_bytes(lambda factor=factor, made=made: made.append(scaled(gradient, factor, dtype)), "cuda")
+        assert torch.equal(made[0], (gradient.float() * factor).to(dtype))
+        assert made[0].isfinite().all() and peak <= gradient.numel() * 2 + (1 << 20)
+
+
 def test_nothing_waits_for_the_device():
     x, weight, target = operands(256, 64, 1000)
     torch.cuda.set_sync_debug_mode("error")

@@ -6,6 +6,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fg_kernels.errors import OperandError
 from fg_kernels.functional import cross_entropy_, linear_cross_entropy
+from fg_kernels.measuring.memory import peak_bytes
 
 OPERATIONS = torch.ops.fg_kernels
 
@@ -62,6 +63,33 @@ def test_torch_finds_the_operations_without_gradient_in_order():
     logits, target = torch.randn(5, 9), torch.arange(5)
     torch.library.opcheck(OPERATIONS.cross_entropy_.default, (logits, target, -100, None, 0.0, 0.0, 1.0, "auto"))
     torch.library.opcheck(OPERATIONS.linear_cross_entropy_scaled.default, (logits, torch.ones(()), torch.bfloat16))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("mode", ["fast", "tiny"])
+def test_the_factor_of_a_scaled_loss_is_not_rounded_to_the_dtype_of_gradients(mode, dtype):
+    """As gradient scalers have it: fp16 does not hold 2**17, though it holds the products."""
+    x, weight, target = operands(dtype)
+    for factor in (2.0**17, 1 / 3):
+        loss = linear_cross_entropy(x, weight, target, mode=mode)
+        formed = torch.autograd.grad(loss, (x, weight), retain_graph=True)
+        scaled = torch.autograd.grad(loss * factor, (x, weight))
+        step = torch.finfo(dtype).eps
+        for got, plain in zip(scaled, formed, strict=True):
+            wanted = plain.float() * factor
+            finite = wanted.abs() < torch.finfo(dtype).max
+            assert finite.any() and got[finite].isfinite().all()
+            torch.testing.assert_close(got[finite].float(), wanted[finite], rtol=2 * step, atol=1e-3 * factor * step)
+
+
+def test_a_gradient_is_multiplied_by_parts_in_the_wider_dtype():
+    gradient = torch.randn(2000, 1024).to(torch.bfloat16)
+    factor, made = torch.tensor(1 / 3), []
+    peak = peak_bytes(lambda: made.append(OPERATIONS.linear_cross_entropy_scaled(gradient, factor, torch.bfloat16)))
+    assert torch.equal(made[0], (gradient.float() / 3).to(torch.bfloat16))
+    assert peak <= gradient.numel() * 2 + (2 << 20)
+    empty = OPERATIONS.linear_cross_entropy_scaled(gradient[:, :0], factor, torch.bfloat16)
+    assert empty.shape == (2000, 0)
 
 
 def test_a_second_derivative_is_refused():
