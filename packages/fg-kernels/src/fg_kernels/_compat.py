@@ -59,3 +59,10 @@ def may_change_in_place(tensor: Tensor) -> bool:
         return not tensor.is_leaf
     ordinary = torch._C._autograd._get_creation_meta(tensor) == torch._C._autograd.CreationMeta.DEFAULT
     return ordinary and not (tensor._base.is_leaf and tensor._base.requires_grad)
+
+
+def is_fake(tensor: Tensor) -> bool:
+    """Whether a tensor has shape and dtype but no values: one of a `FakeTensorMode`, or wrapped around such a one."""
+    from torch._subclasses import fake_tensor
+
+    return fake_tensor.is_fake(tensor)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
+from fg_kernels._compat import is_fake
 from fg_kernels.dispatch import choose
 from fg_kernels.errors import (
     BackendError,
@@ -197,10 +198,10 @@ class Optimizer(torch.optim.Optimizer):
         """Check everything, then count, then write: on an error nothing has changed."""
         self._check_capture(parameters)
         updates = [self._prepared(parameter) for parameter in parameters]
-        fused = [update for update in updates if self._takes(update)]
+        fused = [] if self.fused is False or self.kernel is None else self._taken(updates)
         self._count(updates)
         if fused:
-            self.update_fused(fused)
+            self._run_kernels(fused)
         done = {id(update) for update in fused}
         for update in updates:
             if id(update) not in done:
@@ -228,13 +229,23 @@ class Optimizer(torch.optim.Optimizer):
             window=slot.window,
         )
 
+    # Addresses decide and are what kernels are given: a graph of torch.compile breaks here and goes on afterwards.
+    @torch.compiler.disable
+    def _taken(self, updates: Sequence[Update]) -> list[Update]:
+        """The updates that kernels carry out; where tensors have no values, the plain rule tells shapes and dtypes."""
+        return [update for update in updates if _has_values(update) and self._takes(update)]
+
+    @torch.compiler.disable
+    def _run_kernels(self, updates: Sequence[Update]) -> None:
+        self.update_fused(updates)
+
     def _takes(self, update: Update) -> bool:
         """Whether kernels carry out this update.
 
         Raises:
             BackendError: kernels were insisted on and cannot.
         """
-        if self.fused is False or self.kernel is None:
+        if self.kernel is None:
             return False
         obstacle = self.obstacle(update)
         if obstacle and self.fused is True:
@@ -352,6 +363,11 @@ def local(tensor: Tensor) -> Tensor:
     """The part of a DTensor that this rank holds; any other tensor itself."""
     to_local = getattr(tensor, "to_local", None)
     return tensor if to_local is None else to_local()
+
+
+def _has_values(update: Update) -> bool:
+    tensors = (update.parameter, update.gradient)
+    return not any(tensor.is_meta or is_fake(tensor) for tensor in tensors)
 
 
 def _check_dtype(name: str, parameter: Tensor, rounding: str) -> None:
