@@ -57,6 +57,7 @@ def test_shift_and_ignore_index_reach_other_libraries():
         ("torch", {"mode": "tiny"}, "neither mode='tiny'"),
         ("torch", {"budget_mib": 64}, "budget_mib=64"),
         ("torch", {"acc_dtype": torch.float64}, "nor acc_dtype=torch.float64"),
+        ("torch", {"logits_dtype": torch.float32}, "logits_dtype=torch.float32"),
     ],
 )
 @needs_torchs_own

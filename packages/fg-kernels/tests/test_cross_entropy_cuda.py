@@ -95,6 +95,28 @@ def test_a_gradient_is_multiplied_in_fp32_without_a_copy(dtype):
         assert made[0].isfinite().all() and peak <= gradient.numel() * 2 + (1 << 20)
 
 
+@pytest.mark.parametrize("options", [{}, {"softcap": 20.0}])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_wide_logits_make_the_kernel_and_plain_torch_agree(dtype, options):
+    """And the budget holds, which counts six bytes for a logit and its gradient."""
+    pytest.importorskip("triton")
+    x, weight, target = operands(2048, 256, 32000, dtype)
+    how = {"logits_dtype": torch.float32, "mode": "fast", "budget_mib": 128, **options}
+    made = []
+
+    def forward():
+        made.append(functional.linear_cross_entropy(x, weight, target, **how, backend="triton"))
+
+    forward()  # cuBLAS takes its workspace
+    gradients = x.numel() * 2 + weight.numel() * 4
+    assert 64 * MIB < peak_bytes(forward, "cuda") - gradients <= 128 * MIB
+    plain = functional.linear_cross_entropy(x, weight, target, **how, backend="reference")
+    torch.testing.assert_close(made[-1], plain, rtol=2e-6, atol=0)
+    ours, theirs = (torch.autograd.grad(loss, (x, weight)) for loss in (made[-1], plain))
+    for got, wanted in zip(ours, theirs, strict=True):
+        assert (got.float() - wanted.float()).norm() <= torch.finfo(dtype).eps * wanted.float().norm()
+
+
 def test_nothing_waits_for_the_device():
     x, weight, target = operands(256, 64, 1000)
     torch.cuda.set_sync_debug_mode("error")

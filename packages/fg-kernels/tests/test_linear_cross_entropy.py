@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -341,3 +342,26 @@ def test_operands_that_do_not_fit_are_refused():
         linear_cross_entropy(x, weight[:0], target)
     with pytest.raises(OperandError, match=r"x \(16,\)"):
         linear_cross_entropy(x[0, 0], weight, target[0, 0])
+
+
+@pytest.mark.parametrize("function", [linear_cross_entropy, reference.linear_cross_entropy])
+def test_dtypes_that_sums_and_logits_cannot_have_are_refused(function):
+    x, weight, _, target = operands()
+    for dtype in (torch.bfloat16, torch.float16, torch.int64):
+        with pytest.raises(OperandError, match=rf"acc_dtype={dtype} must be torch.float32 or torch.float64"):
+            function(x, weight, target, acc_dtype=dtype)
+    with pytest.raises(OperandError, match=r"logits_dtype=torch.bfloat16 must be torch.float32, or None"):
+        function(x, weight, target, logits_dtype=torch.bfloat16)
+
+
+@pytest.mark.parametrize("mode", ["fast", "tiny"])
+def test_logits_of_plain_torch_are_never_narrow(mode):
+    x, weight, _, target = operands(dtype=torch.bfloat16)
+    results = [
+        value_and_gradients(partial(function, target=target, mode=mode, logits_dtype=dtype), x, weight)
+        for function in (linear_cross_entropy, reference.linear_cross_entropy)
+        for dtype in (None, torch.float32)
+    ]
+    for narrow, wide in (results[:2], results[2:]):
+        assert all(torch.equal(one, other) for one, other in zip(narrow, wide, strict=True))
+    torch.testing.assert_close(results[0][0], results[2][0], rtol=1e-6, atol=1e-6)

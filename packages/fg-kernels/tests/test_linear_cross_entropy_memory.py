@@ -88,9 +88,9 @@ def test_a_wide_layer_is_raised_by_parts():
     assert peak_bytes(lambda: linear_cross_entropy(x, weight, target, budget_mib=8)) <= 8 * MIB < nbytes(weight)
 
 
-def sizes(tokens=8192, vocabulary=128256, hidden=4096, *, fused=False):
-    """On a CUDA device, by a kernel (fused) or in plain torch."""
-    return Sizes(tokens, vocabulary, hidden, torch.bfloat16, torch.float32, False, False, False, lent=True, fused=fused)
+def sizes(tokens=8192, vocabulary=128256, hidden=4096, **how):
+    """On a CUDA device, by a kernel (fused), perhaps of fp32 logits (wide), or in plain torch."""
+    return Sizes(tokens, vocabulary, hidden, torch.bfloat16, torch.float32, False, False, False, lent=True, **how)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +113,16 @@ def test_256_mib_hold_1024_tokens_of_llama_3():
     """Logits of two bytes and nothing else that grows with the hidden size."""
     assert plan_for(sizes(fused=True), "auto", 256) == ("fast", 1024, 128256)
     assert plan_for(sizes(fused=True), "auto", None) == ("fast", 1024, 128256)
+
+
+def test_wide_logits_of_a_kernel_take_six_bytes_with_their_gradient():
+    cells = [sizes(fused=fused, wide=wide).chunk_cell for fused, wide in ((True, False), (True, True), (False, True))]
+    assert cells == [2, 6, 6]
+    capped = sizes(fused=True, wide=True)._replace(capped=True)
+    assert capped.logits == torch.float32
+    assert (capped.chunk_cell, capped.cell) == (6, 10)  # the kernel keeps no slopes of the cap
+    rows = 256 * MIB // (6 * 128256)
+    assert plan_for(capped, "fast", 256).rows in range(rows - 40, rows + 1)
 
 
 @pytest.mark.parametrize(("vocabulary", "hidden"), [(32000, 4096), (128256, 4096), (256000, 2304)])

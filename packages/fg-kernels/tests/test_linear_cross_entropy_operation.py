@@ -54,7 +54,7 @@ def test_torch_finds_the_operation_in_order(mode, each):
     x, weight, target = operands()
     flat, needed = x.detach().flatten(0, 1).requires_grad_(), [not each, not each, False]
     options, block = (-100, 2.0, 0.1, 0.1, 0.5), [16, 7]
-    how = (block, mode, torch.float32, torch.float32, False, "auto")
+    how = (block, mode, torch.float32, torch.float32, False, False, "auto")
     arguments = (flat, weight, None, target.flatten(), None, needed, each, *options, *how)
     torch.library.opcheck(OPERATIONS.linear_cross_entropy.default, arguments)
 

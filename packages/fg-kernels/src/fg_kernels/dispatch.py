@@ -5,7 +5,9 @@
     with use("auto", strict=True): …                what would fall back to plain torch raises instead
     FG_KERNELS_BACKEND=reference python …           the same for a whole process
 
-A choice changes who computes, never what: dtypes, algorithm and rounding noise are those of `fg_kernels.reference`.
+A choice changes who computes, not what: algorithm, dtypes and rounding noise are those of `fg_kernels.reference`, with
+one exception. The kernel of `linear_cross_entropy` takes the logits of bf16 and fp16 operands in that dtype, as the
+plain loss does, and the reference takes them in fp32; with `logits_dtype=torch.float32` they are fp32 in both.
 Libraries of others (`backend="liger"`) are used only when they are asked for by name.
 """
 

@@ -96,3 +96,19 @@ def test_only_the_kernel_is_given_narrow_logits():
             reference = linear_cross_entropy(x, weight, target)
     exact = F.cross_entropy(F.linear(x.double(), weight.double()), target)
     assert abs(reference.double() - exact) < 2e-6 < abs(kernel.double() - exact) < 1e-4
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_kernel_that_is_given_wide_logits_computes_what_plain_torch_does(dtype):
+    x, weight, target = operands(128, 64, 300, dtype)
+
+    def by(backend):
+        def loss(x, weight):
+            return linear_cross_entropy(x, weight, target, softcap=3.0, logits_dtype=torch.float32, backend=backend)
+
+        return with_gradients(loss, x, weight)
+
+    kernel, reference = by("interpret"), by("reference")
+    torch.testing.assert_close(kernel[0], reference[0], rtol=1e-6, atol=0)
+    for got, wanted in zip(kernel[1:], reference[1:], strict=True):
+        torch.testing.assert_close(got, wanted, rtol=2 * torch.finfo(dtype).eps, atol=1e-6)

@@ -16,6 +16,7 @@ from fg_kernels.reference._chunked_loss import Gradients, Problem, chunked_loss
 from fg_kernels.reference._tiled_loss import tiled_loss
 from fg_kernels.reference.linear_cross_entropy import (
     LossOptions,
+    check_choices,
     check_classes,
     check_linear_cross_entropy,
     reduced,
@@ -48,6 +49,7 @@ def linear_cross_entropy(
     mode: str = "auto",
     budget_mib: float | None = None,
     acc_dtype: torch.dtype = torch.float32,
+    logits_dtype: torch.dtype | None = None,
     backend: str = "auto",
 ) -> Tensor:
     """Return the cross entropy of `logit_scale * (x @ weight.T + bias)` against `target`.
@@ -61,11 +63,12 @@ def linear_cross_entropy(
     exists in the accumulation dtype until the backward pass converts it. mode="tiny" takes tiles of tokens and
     classes: four products (five without formed gradients), and the gradient of the weight exists in its own dtype only.
 
-    On a CUDA device the Triton kernel of mode="fast" takes the logits of bf16 or fp16 operands rounded to that dtype,
-    as the plain loss does, and puts their gradient in their place: two bytes for each. What is computed from them is
-    computed in fp32; the rounding moves the loss of one target by up to 2**-9 (bf16) of its logits, and that of
-    thousands by far less, as it averages out. Logits are fp32 with mode="tiny", with backend="reference" (six bytes
-    for each) and on a CPU.
+    The Triton kernel of mode="fast" takes the logits of bf16 or fp16 operands rounded to that dtype, as the plain loss
+    does, and puts their gradient in their place: two bytes for each. What is computed from them is computed in fp32;
+    the rounding moves the loss of one target by up to 2**-9 (bf16) of its logits, and that of thousands by far less,
+    as it averages out. Nobody else rounds logits: they are fp32 with mode="tiny" and in plain torch, so that on this
+    one point the backend matters. With `logits_dtype=torch.float32` it does not: the kernel takes them in fp32 too,
+    with six bytes for each on a CUDA device, four for itself and two for its gradient.
 
     Args:
         x: hidden states (..., hidden). What stands at ignored positions may be NaN.
@@ -83,7 +86,9 @@ def linear_cross_entropy(
         budget_mib: memory, MiB, for everything that is neither an operand nor a loss nor a gradient. By default a
             chunk has 2048 tokens if their logits take no more than 256 MiB, else 1024, fewer where a CUDA device
             has no room for them; and mode="tiny" takes 64 MiB.
-        acc_dtype: of the losses and of the accumulated weight gradient; never below that of the operands.
+        acc_dtype: of the losses and of the accumulated weight gradient, fp32 or fp64; raised to that of wider operands.
+        logits_dtype: None for logits as narrow as the operands where a kernel computes, torch.float32 for logits that
+            are never narrower than that.
         backend: see `fg_kernels.dispatch`; "torch", "liger", "cce" and "quack" are the functions of these libraries,
             with their numerics and memory.
 
@@ -102,25 +107,29 @@ def linear_cross_entropy(
         label_smoothing=label_smoothing,
         logit_scale=logit_scale,
     )
-    check_linear_cross_entropy(x, weight, target, bias, shift=shift, reduction=reduction, mode=mode)
+    check_choices(reduction=reduction, mode=mode, acc_dtype=acc_dtype, logits_dtype=logits_dtype)
+    check_linear_cross_entropy(x, weight, target, bias, shift=shift)
     targets = shift_left(target, shift, ignore_index)
     flat, each = (x.flatten(0, -2), weight, bias, targets.flatten()), reduction == "none"
     if backend in backends.PEERS:
-        _refuse_limits(backend, mode, budget_mib, acc_dtype)
+        _refuse_limits(backend, mode, budget_mib, acc_dtype, logits_dtype)
         losses = _by_peer(*flat, options, backend, each=each)
     else:
         fused = mode != "tiny" and _has_kernel(x.device, accumulated(x, weight, acc_dtype), backend)
-        sizes = sizes_of(x, weight, bias, acc_dtype, capped=softcap is not None, fused=fused)
+        wide = logits_dtype is not None
+        sizes = sizes_of(x, weight, bias, acc_dtype, capped=softcap is not None, fused=fused, wide=wide)
         losses = _differentiable(*flat, options, sizes, plan_for(sizes, mode, budget_mib), backend, each=each)
     return reduced(losses, targets, shift, reduction, ignore_index)
 
 
-def _refuse_limits(backend: str, mode: str, budget_mib: float | None, acc_dtype: torch.dtype) -> None:
-    """Other libraries choose their chunks and what they accumulate in themselves."""
-    if mode != "auto" or budget_mib is not None or acc_dtype != torch.float32:
+def _refuse_limits(
+    backend: str, mode: str, budget_mib: float | None, acc_dtype: torch.dtype, logits_dtype: torch.dtype | None
+) -> None:
+    """Other libraries choose their chunks and their dtypes themselves."""
+    if mode != "auto" or budget_mib is not None or acc_dtype != torch.float32 or logits_dtype is not None:
         raise BackendError(
-            f"linear_cross_entropy: backend {backend!r} takes neither mode={mode!r}, budget_mib={budget_mib!r} "
-            f"nor acc_dtype={acc_dtype}; leave them at their defaults"
+            f"linear_cross_entropy: backend {backend!r} takes neither mode={mode!r}, budget_mib={budget_mib!r}, "
+            f"logits_dtype={logits_dtype} nor acc_dtype={acc_dtype}; leave them at their defaults"
         )
 
 
@@ -147,7 +156,7 @@ def _differentiable(
     """The losses (tokens,) if `each` is wanted, else their sum; gradients are formed now if there is but one factor."""
     now = torch.is_grad_enabled() and not each
     needed = [now and tensor is not None and tensor.requires_grad for tensor in (x, weight, bias)]
-    kinds = sizes.operand, sizes.accumulate, sizes.fused
+    kinds = sizes.operand, sizes.accumulate, sizes.fused, sizes.wide
     arguments = (*as_arguments(options), list(plan[1:]), plan.mode, *kinds, backend)
     losses, *_ = _linear_cross_entropy(x, weight, bias, target, None, needed, each, *arguments)
     return losses
@@ -172,6 +181,7 @@ def _linear_cross_entropy(
     operand: torch.dtype,
     accumulate: torch.dtype,
     fused: bool,
+    wide: bool,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return losses and the gradients of x, weight and bias, empty where they are not `needed`."""
@@ -195,6 +205,7 @@ def _linear_cross_entropy(
         capped=softcap is not None,
         lent=x.dtype == weight.dtype == operand,
         fused=fused,
+        wide=wide,
     )
     plan = within_free_memory(Plan(mode, *block), sizes, x.device)
     problem = Problem(
@@ -241,7 +252,7 @@ def _(
     each: bool,
     *rest: Any,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    *_, mode, _, accumulate, _, _ = rest
+    *_, mode, _, accumulate, _, _, _ = rest
     losses = x.new_empty(target.shape if each else (), dtype=accumulate)
     return (losses, *_empty_gradients(x, weight, bias, needed, mode, accumulate))
 

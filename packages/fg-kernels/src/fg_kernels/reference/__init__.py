@@ -1,4 +1,8 @@
-"""Plain torch versions of everything in `fg_kernels.functional`: the definition of correct."""
+"""Plain torch versions of everything in `fg_kernels.functional`: the definition of correct.
+
+They take the same arguments, but for two: there is no `backend` to choose, and no `inplace_backward`, because autograd
+decides where their gradients are written.
+"""
 
 from fg_kernels.reference.activation import geglu, swiglu
 from fg_kernels.reference.cross_entropy import cross_entropy_

@@ -26,6 +26,7 @@ _ALIGNED_CLASSES = 128
 
 # Vectors over all tokens (shifted targets, masks, losses) and those over the rows at hand, bytes per token.
 _TOKEN_BYTES = 32
+_USUAL_TOKENS = 1 << 16
 _ROW_BYTES = 128
 
 
@@ -43,7 +44,7 @@ class Sizes(NamedTuple):
     `operand` is the dtype of what is multiplied, `accumulate` that of losses and the weight gradient. `raised` says
     that weights must be converted to `operand`; `lent`, that a chunk borrows the memory of the gradient of its hidden
     states, so that it needs neither a copy of these nor that gradient in another dtype; `fused`, that a kernel turns
-    logits into their gradient where they are, computing in fp32.
+    logits into their gradient where they are, computing in fp32; `wide`, that it is not given narrow ones.
     """
 
     tokens: int
@@ -56,30 +57,34 @@ class Sizes(NamedTuple):
     capped: bool
     lent: bool = False
     fused: bool = False
+    wide: bool = False
 
     @property
     def logits(self) -> torch.dtype:
         """The dtype of the logits of a chunk: a kernel takes those of narrow operands as the plain loss has them."""
-        return self.operand if self.fused else self.accumulate
+        return self.operand if self.fused and not self.wide else self.accumulate
 
     @property
     def chunk_cell(self) -> int:
-        """Bytes for one logit of a chunk."""
-        return self.logits.itemsize if self.fused else self.cell
+        """Bytes for one logit of a chunk: a kernel needs no memory for the slope of its cap."""
+        return self.logits.itemsize + self._narrow_gradient(self.logits) if self.fused else self.cell
 
     @property
     def cell(self) -> int:
         """Bytes for one logit in plain torch: itself, the slope of its cap, and its gradient as an operand."""
-        narrow = 0 if self.operand == self.accumulate else self.operand.itemsize
-        return self.accumulate.itemsize * (2 if self.capped else 1) + narrow
+        return self.accumulate.itemsize * (2 if self.capped else 1) + self._narrow_gradient(self.accumulate)
+
+    def _narrow_gradient(self, logits: torch.dtype) -> int:
+        """Bytes for the gradient of a logit, as an operand, where it cannot take its place."""
+        return 0 if self.operand == logits else self.operand.itemsize
 
 
 def sizes_of(
-    x: Tensor, weight: Tensor, bias: Tensor | None, acc_dtype: torch.dtype, *, capped: bool, fused: bool
+    x: Tensor, weight: Tensor, bias: Tensor | None, acc_dtype: torch.dtype, *, capped: bool, fused: bool, wide: bool
 ) -> Sizes:
-    """Narrow operands are multiplied as they are on CUDA, which adds their products up in fp32, and for a kernel."""
+    """Narrow operands are multiplied as they are on CUDA, which adds products up in fp32, and for narrow logits."""
     operand, accumulate = _product_dtype(x, weight), accumulated(x, weight, acc_dtype)
-    if not ((x.is_cuda or fused) and accumulate == torch.float32):
+    if not ((x.is_cuda or (fused and not wide)) and accumulate == torch.float32):
         operand = accumulate
     vocabulary, hidden = weight.shape
     raised = weight.dtype != operand
@@ -94,6 +99,7 @@ def sizes_of(
         capped,
         lent=not raised and x.dtype == operand and (x.requires_grad or not _wants_gradient(weight)),
         fused=fused,
+        wide=wide,
     )
 
 
@@ -112,6 +118,12 @@ def _product_dtype(x: Tensor, weight: Tensor) -> torch.dtype:
     if torch.is_autocast_enabled(device):
         return torch.get_autocast_dtype(device)
     return torch.promote_types(x.dtype, weight.dtype)
+
+
+def budget_of(rows: int, vocabulary: int, hidden: int) -> float:
+    """The `budget_mib` that chunks of `rows` tokens take in fp32, beside vectors over as many as 65536 tokens."""
+    fp32 = Sizes(rows, vocabulary, hidden, torch.float32, torch.float32, raised=False, biased=False, capped=False)
+    return (rows * _fast_row(fp32) + _USUAL_TOKENS * _TOKEN_BYTES) / _MIB
 
 
 def plan_for(sizes: Sizes, mode: str, budget_mib: float | None) -> Plan:

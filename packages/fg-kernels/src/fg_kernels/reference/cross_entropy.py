@@ -32,11 +32,10 @@ def cross_entropy_(
     z_loss: float = 0.0,
     label_smoothing: float = 0.0,
     logit_scale: float = 1.0,
-    backend: str = "auto",
 ) -> Losses:
     """Return the losses of `logits`, and turn these into the derivative of their own losses, in place.
 
-    The arguments are those of `fg_kernels.functional.cross_entropy_`; `backend` is taken and changes nothing.
+    The arguments are those of `fg_kernels.functional.cross_entropy_`.
     """
     options = LossOptions(
         ignore_index=ignore_index,

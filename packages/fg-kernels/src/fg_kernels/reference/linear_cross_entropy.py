@@ -13,6 +13,8 @@ from fg_kernels.errors import HyperparameterError, OperandError, check_option, c
 
 MODES = ("auto", "fast", "tiny")
 REDUCTIONS = ("mean", "sum", "none")
+ACCUMULATIONS = (torch.float32, torch.float64)
+LOGITS = (None, torch.float32)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,12 +63,13 @@ def linear_cross_entropy(
     mode: str = "auto",
     budget_mib: float | None = None,
     acc_dtype: torch.dtype = torch.float32,
-    backend: str = "auto",
+    logits_dtype: torch.dtype | None = None,
 ) -> Tensor:
     """Return the cross entropy of `logit_scale * (x @ weight.T + bias)` against `target`, by way of all logits.
 
-    `mode`, `budget_mib` and `backend` are taken and change nothing. The other arguments, the result and the errors
-    are those of `fg_kernels.functional.linear_cross_entropy`.
+    `mode` and `budget_mib` are taken and change nothing, nor does `logits_dtype`: here logits have the dtype of the
+    losses, `acc_dtype` or wider. The other arguments, the result and the errors are those of
+    `fg_kernels.functional.linear_cross_entropy`.
     """
     options = LossOptions(
         ignore_index=ignore_index,
@@ -75,7 +78,8 @@ def linear_cross_entropy(
         label_smoothing=label_smoothing,
         logit_scale=logit_scale,
     )
-    check_linear_cross_entropy(x, weight, target, bias, shift=shift, reduction=reduction, mode=mode)
+    check_choices(reduction=reduction, mode=mode, acc_dtype=acc_dtype, logits_dtype=logits_dtype)
+    check_linear_cross_entropy(x, weight, target, bias, shift=shift)
     check_classes(target, weight.shape[0], ignore_index)
     wide = torch.promote_types(acc_dtype, torch.promote_types(x.dtype, weight.dtype))
     targets = shift_left(target, shift, ignore_index)
@@ -120,12 +124,21 @@ def shift_left(target: Tensor, shift: int, ignore_index: int) -> Tensor:
     return torch.cat((target[..., shift:], padding), dim=-1)
 
 
-def check_linear_cross_entropy(
-    x: Tensor, weight: Tensor, target: Tensor, bias: Tensor | None, *, shift: int, reduction: str, mode: str
-) -> None:
-    """Raise what `linear_cross_entropy` raises about names, shapes, dtypes and devices."""
+def check_choices(*, reduction: str, mode: str, acc_dtype: torch.dtype, logits_dtype: torch.dtype | None) -> None:
+    """Raise what `linear_cross_entropy` raises about choices that do not depend on the operands."""
     check_option("reduction", reduction, REDUCTIONS)
     check_option("mode", mode, MODES)
+    if acc_dtype not in ACCUMULATIONS:
+        raise OperandError(f"acc_dtype={acc_dtype} must be torch.float32 or torch.float64: narrower sums lose digits")
+    if logits_dtype not in LOGITS:
+        raise OperandError(
+            f"logits_dtype={logits_dtype} must be torch.float32, or None for logits as narrow as the operands where a "
+            "kernel computes"
+        )
+
+
+def check_linear_cross_entropy(x: Tensor, weight: Tensor, target: Tensor, bias: Tensor | None, *, shift: int) -> None:
+    """Raise what `linear_cross_entropy` raises about shapes, dtypes and devices."""
     shapes = f"x {tuple(x.shape)}, weight {tuple(weight.shape)}, target {tuple(target.shape)}"
     if weight.ndim != 2 or x.ndim < 2 or x.shape[-1] != weight.shape[1] or x.shape[:-1] != target.shape:
         raise OperandError(f"expected x (..., hidden), weight (vocabulary, hidden), target (...); got {shapes}")
