@@ -155,6 +155,18 @@ def test_bench_of_targets_prints_only_these(capsys):
     assert lines[0].startswith("target") and any(line.startswith("A1") and "not run" in line for line in lines)
 
 
+@WITHOUT_GPU
+def test_a_target_that_ours_failed_to_measure_is_failed(capsys):
+    """Kernels that must run, and cannot on this machine."""
+    from fg_kernels.dispatch import use
+
+    words = ("bench", "adafactor", "--quick", "--rounds", "1", "--device", "cpu")
+    with use("triton", strict=True):
+        assert kernels(*words, "--targets") == 1
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("A4 "))
+    assert "failed: fg_kernels failed: " in line
+
+
 def test_ctrl_c_leaves_no_traceback():
     """Through the whole command line, where it is installed; the first line of progress says that work has begun."""
     pytest.importorskip("fg_cli")

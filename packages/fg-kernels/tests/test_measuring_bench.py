@@ -21,7 +21,7 @@ from fg_kernels.measuring.optimizers import (
     rules,
     state_bytes,
 )
-from fg_kernels.measuring.report import target_table
+from fg_kernels.measuring.report import report, target_table
 from fg_kernels.measuring.table import number, text_table
 from fg_kernels.measuring.targets import TARGETS, judged
 from fg_kernels.measuring.traffic import traffic_of_update
@@ -34,6 +34,11 @@ PEAKS = Peaks(copy=1e9, matmul=1e9, matmul_dtype="float32")
 def row(case, contender="fg_kernels", **figures):
     op = case.partition("/")[0]
     return {"case": case, "op": op, "shape": {}, "contender": contender, **figures}
+
+
+def record_of(*rows):
+    machine = {"accelerator": None, "processor": "some"}
+    return {"peaks": PEAKS._asdict(), "machine": machine, "device": "cpu", "results": rows, "targets": []}
 
 
 def verdicts(rows, device="cuda"):
@@ -82,7 +87,7 @@ def test_who_cannot_take_part_is_reported_with_the_reason():
     ours, absent, failed = measured(case, PLAN, PEAKS)
     assert ours["moved bytes per element"] == 4 + 4 + 4 and ours["error"] == 0.5  # ones written, read, copy written
     assert absent["absent"] == "a_library_that_nobody_has is not installed"
-    assert failed["absent"] == "failed: out of memory"
+    assert failed["failed"] == "out of memory" and "absent" not in failed
 
 
 def test_a_peer_with_other_arguments_does_not_end_the_run_but_an_error_of_ours_does():
@@ -93,7 +98,7 @@ def test_a_peer_with_other_arguments_does_not_end_the_run_but_an_error_of_ours_d
         return measured(Case(name="x/1", op="x", shape={}, elements=1, contenders=contenders), PLAN, PEAKS)
 
     assert contest(peer=changed) == [
-        {"case": "x/1", "op": "x", "shape": {}, "contender": "peer", "absent": "failed: unexpected keyword argument"}
+        {"case": "x/1", "op": "x", "shape": {}, "contender": "peer", "failed": "unexpected keyword argument"}
     ]
     with pytest.raises(TypeError, match="unexpected keyword"):
         contest(fg_kernels=changed)
@@ -197,10 +202,74 @@ def test_a_target_is_a_gate(fraction, result):
 
 def test_what_was_not_measured_is_not_run():
     assert {verdict["result"] for verdict in verdicts([]).values()} == {"not run"}
-    absent = [row("adafactor/4096x4096", absent="failed: out of memory")]
-    assert verdicts(absent)["A1"]["reason"] == "fg_kernels: failed: out of memory"
+    absent = [row("adafactor/4096x4096", absent="needs something else")]
+    found = verdicts(absent)["A1"]
+    assert (found["result"], found["reason"]) == ("not run", "fg_kernels: needs something else")
     on_cpu = [row("adafactor/4096x4096", **{"of copy": 0.9})]
     assert verdicts(on_cpu, "cpu")["A1"]["result"] == "not run"
+
+
+def test_a_target_is_failed_where_ours_fails_and_not_run_where_a_peer_does():
+    matrix = "adafactor/4096x4096"
+    ours = verdicts([row(matrix, failed="out of memory"), row(matrix, "transformers", ms=8.0)])
+    assert {(ours[name]["result"], ours[name]["reason"]) for name in ("A1", "A1, transformers")} == {
+        ("failed", "fg_kernels failed: out of memory")
+    }
+    theirs = verdicts([row(matrix, ms=1.0), row(matrix, "transformers", failed="out of memory")])
+    assert theirs["A1, transformers"]["result"] == "not run"
+    assert theirs["A1, transformers"]["reason"] == "transformers failed: out of memory"
+
+
+LOSS = "linear_cross_entropy/llama-3-8b"
+
+
+@pytest.mark.parametrize(
+    ("target", "case", "peers", "limit"),
+    [
+        ("A1, torch", "adafactor/4096x4096", ("torch foreach", "torch for-loop"), 3),
+        ("A1, transformers", "adafactor/4096x4096", ("transformers",), 8),
+        ("A1, compiled", "adafactor/4096x4096", ("compiled reference, nearest",), 1.5),
+        ("C1, liger", LOSS, ("liger",), 1.5),
+        ("C1, cut-cross-entropy", LOSS, ("cut-cross-entropy",), 1.3),
+        ("C1, torch", LOSS, ("torch linear_cross_entropy",), 2),
+        ("C1, quack", LOSS, ("quack",), 0.95),
+        ("C2, liger", "linear_cross_entropy/gemma-2-2b", ("liger",), 3),
+    ],
+)
+def test_races_are_judged_by_the_fastest_of_the_peers(target, case, peers, limit):
+    def found(ms):
+        rows = [row(case, ms=2.0), *(row(case, peer, ms=ms * 2**slower) for slower, peer in enumerate(peers))]
+        return verdicts(rows)[target]
+
+    assert (found(2.0 * limit)["value"], found(2.0 * limit)["result"]) == (limit, "passed")
+    assert found(1.99 * limit)["result"] == "failed"
+    assert verdicts([row(case, ms=2.0)])[target]["result"] == "not run"
+
+
+def test_adafactor_races_an_adamw_of_another_case():
+    rows = [row("adafactor/4096x4096", ms=1.0), row("adamw/4096x4096", "torch fused", ms=1.25)]
+    assert verdicts(rows)["A1, AdamW"]["value"] == 1.25
+
+
+def test_every_peer_of_a_race_is_a_contender():
+    cuda = torch.device("cuda")
+    cases = {case.name: case for case in (*optimizer_cases(cuda), *loss_cases(cuda))}
+    assert {"torch foreach", "torch for-loop", "transformers", "compiled reference, nearest"} <= set(
+        cases["adafactor/4096x4096"].contenders
+    )
+    assert "torch fused" in cases["adamw/4096x4096"].contenders
+    peers = {"liger", "cut-cross-entropy", "torch linear_cross_entropy", "quack"}
+    assert all(peers <= set(case.contenders) for case in loss_cases(cuda))
+
+
+def test_costs_of_a_peer_that_fail_do_not_end_the_run():
+    def facts():
+        raise ValueError
+
+    case = Case(name="x/1", op="x", shape={}, elements=1, contenders={"peer": lambda _: Work(run=int, facts=facts)})
+    (found,) = measured(case, PLAN, PEAKS)
+    assert found["failed"] == "ValueError" and found["ms on CPU"] >= 0
+    assert "failed: ValueError" in report(record_of(found))
 
 
 @pytest.mark.parametrize(("forward", "backward"), [(1 << 20, 1 << 10), (1 << 10, 1 << 20)])

@@ -22,6 +22,6 @@ def test_torch_is_asked_to_take_its_tokens_in_chunks():
 
 def test_peers_whose_kernels_need_a_device_say_so():
     (case,) = loss_cases(CPU, quick=True)
-    for name in ("cut-cross-entropy", "cut-cross-entropy, filtered", "liger"):
+    for name in ("cut-cross-entropy", "cut-cross-entropy, filtered", "liger", "quack"):
         with pytest.raises(Absent, match=r"is not installed|needs a CUDA device"):
             case.contenders[name](CPU)

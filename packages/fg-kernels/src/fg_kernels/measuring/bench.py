@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,11 +24,39 @@ from fg_kernels.measuring.targets import judged
 from fg_kernels.measuring.traffic import TrafficCounter
 
 _FAMILIES = (optimizer_cases, loss_cases, elementwise_cases)
-_PACKAGES = ("torch", "triton", "transformers", "liger-kernel", "cut-cross-entropy", "torchao", "numpy")
+_PACKAGES = (
+    "torch",
+    "triton",
+    "transformers",
+    "liger-kernel",
+    "cut-cross-entropy",
+    "quack-kernels",
+    "torchao",
+    "numpy",
+)
 _MIB = 1 << 20
-# Out of memory, unsupported. Another version of a peer may also have other arguments and names.
-_FAILURES = (KernelError, NotImplementedError, RuntimeError)
-_FAILURES_OF_PEERS = (*_FAILURES, AssertionError, AttributeError, TypeError, ValueError)
+
+
+def _errors_of_triton() -> tuple[type[Exception], ...]:
+    if importlib.util.find_spec("triton") is None:
+        return ()
+    return (importlib.import_module("triton.errors").TritonError,)
+
+
+# Out of memory, unsupported, code that does not compile. Another version of a peer may also have other arguments,
+# names and files.
+_FAILURES = (KernelError, NotImplementedError, RuntimeError, *_errors_of_triton())
+_FAILURES_OF_PEERS = (
+    *_FAILURES,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    OSError,
+    TypeError,
+    ValueError,
+    subprocess.SubprocessError,
+)
 
 Row = dict[str, Any]
 Say = Callable[[str], None]
@@ -87,15 +118,15 @@ def bench(plan: Plan, *, command: str, say: Say = lambda line: None) -> dict[str
 
 
 def measured(case: Case, plan: Plan, peaks: Peaks) -> list[Row]:
-    """A row for each contender of a case, those that are absent included."""
-    works, absent = _ready(case, plan.device)
+    """A row for each contender of a case: its figures, why it is absent, or the error it failed with."""
+    works, missing = _ready(case, plan.device)
     runs = {name: work.run for name, work in works.items()}
     timed = _timed_on_gpu if plan.device.type == "cuda" else _timed_on_cpu
     times = timed(case, runs, plan, peaks)
     rows = []
     for name in case.contenders:
         head: Row = {"case": case.name, "op": case.op, "shape": dict(case.shape), "contender": name}
-        found = {"absent": absent[name]} if name in absent else times[name] | _costs(case, works[name], plan.device)
+        found = missing[name] if name in missing else times[name] | _costs_or_failure(name, case, works[name], plan)
         rows.append(head | found)
     return rows
 
@@ -113,21 +144,29 @@ def _timed_on_cpu(case: Case, runs: Mapping[str, Run], plan: Plan, peaks: Peaks)
     return {name: {"ms on CPU": ms} for name, ms in times.items()}
 
 
-def _ready(case: Case, device: torch.device) -> tuple[dict[str, Work], dict[str, str]]:
+def _ready(case: Case, device: torch.device) -> tuple[dict[str, Work], dict[str, Row]]:
     """The contenders that have run once (compiled, state created), and why the others have not."""
-    works, absent = dict[str, Work](), dict[str, str]()
+    works, missing = dict[str, Work](), dict[str, Row]()
     for name, make in case.contenders.items():
-        failures = _FAILURES if name.startswith("fg_kernels") else _FAILURES_OF_PEERS
         try:
             work = make(device)
             work.run()
         except Absent as reason:
-            absent[name] = str(reason)
-        except failures as error:
-            absent[name] = f"failed: {str(error).partition(chr(10))[0]}"
+            missing[name] = {"absent": str(reason)}
+        except _failures_of(name) as error:
+            missing[name] = _failure(error)
         else:
             works[name] = work
-    return works, absent
+    return works, missing
+
+
+def _failures_of(contender: str) -> tuple[type[Exception], ...]:
+    """The errors that do not end the run."""
+    return _FAILURES if contender.startswith("fg_kernels") else _FAILURES_OF_PEERS
+
+
+def _failure(error: Exception) -> Row:
+    return {"failed": str(error).partition("\n")[0] or type(error).__name__}
 
 
 def _rates(case: Case, ms: float, peaks: Peaks) -> Row:
@@ -140,6 +179,13 @@ def _rates(case: Case, ms: float, peaks: Peaks) -> Row:
         rate = 1e3 * case.flops / ms
         rates |= {"needed FLOPs": case.flops, "TFLOP/s": rate / 1e12, "of matmul": rate / peaks.matmul}
     return rates
+
+
+def _costs_or_failure(name: str, case: Case, work: Work, plan: Plan) -> Row:
+    try:
+        return _costs(case, work, plan.device)
+    except _failures_of(name) as error:
+        return _failure(error)
 
 
 def _costs(case: Case, work: Work, device: torch.device) -> Row:

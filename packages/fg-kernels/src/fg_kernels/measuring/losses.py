@@ -160,6 +160,11 @@ def _liger(device: torch.device) -> Loss:
     return lambda x, weight, target: fused(weight, x, target)
 
 
+def _quack(device: torch.device) -> Loss:
+    chunked = peer("quack.linear_cross_entropy", device=device).chunked_linear_cross_entropy
+    return partial(chunked, reduction="mean")
+
+
 def _cut_cross_entropy(filtered: bool, device: torch.device) -> Loss:
     """Its filter leaves small gradients out, which saves much of the work and some of the accuracy."""
     function = peer("cut_cross_entropy", device=device).linear_cross_entropy
@@ -186,6 +191,7 @@ _PEERS: Final[Mapping[str, Callable[[torch.device], Loss]]] = {
     "torch linear_cross_entropy": _torch_chunked,
     "compiled, all logits": _compiled,
     "liger": _liger,
+    "quack": _quack,
     "cut-cross-entropy": partial(_cut_cross_entropy, False),
     "cut-cross-entropy, filtered": partial(_cut_cross_entropy, True),
 }

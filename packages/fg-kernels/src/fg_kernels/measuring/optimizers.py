@@ -83,8 +83,10 @@ def _adafactors() -> dict[str, Rule]:
             bytes_per_parameter=3 * 2 + 2 * 2,
             facts=lambda: {"memory per byte of Llama 2 7B": adafactor_memory(llama_2_7b())},
             whole_model=True,
-            peers=_torch(torch.optim.Adafactor, foreach=True)
-            | {"transformers": _transformers_adafactor, "compiled reference": partial(_compiled, fg_kernels.Adafactor)},
+            peers=_torch(torch.optim.Adafactor, foreach=False)
+            | _torch(torch.optim.Adafactor, foreach=True)
+            | {"transformers": _transformers_adafactor}
+            | _compiled(fg_kernels.Adafactor),
         ),
     }
 
@@ -98,7 +100,8 @@ def _adamws() -> dict[str, Rule]:
             bytes_per_parameter=3 * 2 + 4 * 4,
             peers=_torch(torch.optim.AdamW, foreach=True)
             | fused
-            | {"torchao": _torchao("_AdamW"), "compiled reference": partial(_compiled, fg_kernels.AdamW)},
+            | {"torchao": _torchao("_AdamW")}
+            | _compiled(fg_kernels.AdamW),
         ),
         "adamw-bf16": Rule(
             ours=_both(fg_kernels.AdamW, state_dtype=torch.bfloat16),
@@ -271,7 +274,8 @@ def _both(kind: Callable[..., torch.optim.Optimizer], **options: Any) -> dict[st
 def _torch(
     kind: Callable[..., torch.optim.Optimizer], **options: bool | float
 ) -> dict[str, Callable[[torch.device], Make]]:
-    label = " ".join(["torch", *(name for name, value in options.items() if value is True)])
+    ways = ["for-loop"] if options.get("foreach") is False else [name for name in options if options[name] is True]
+    label = " ".join(["torch", *ways])
     return {label: lambda device: lambda named: kind(_values(named), lr=_LEARNING_RATE, **options)}
 
 
@@ -289,13 +293,27 @@ def _torchao(name: str) -> Callable[[torch.device], Make]:
     return find
 
 
-def _compiled(kind: Callable[..., Any], device: torch.device) -> Make:
-    """Our plain rule through `torch.compile`, with the update number on the device: a number would be compiled in."""
+def _compiled(kind: Callable[..., Any]) -> dict[str, Callable[[torch.device], Make]]:
+    """Our plain rule through `torch.compile`, which does not look into operations of `torch.library`.
+
+    Rounded to nearest it is one graph of torch's own operations; rounded at random it calls our rounding, whoever
+    carries that out on the device.
+    """
+    return {
+        f"compiled reference, {label}": partial(_compiled_rule, kind, rounding)
+        for label, rounding in (("nearest", "nearest"), ("our rounding", "stochastic"))
+    }
+
+
+def _compiled_rule(kind: Callable[..., Any], rounding: str, device: torch.device) -> Make:
+    """With the update number on the device: a number would be compiled in."""
     if device.type != "cuda":
         raise Absent("is measured on CUDA devices only")
 
     def make(named: Named) -> torch.optim.Optimizer:
-        optimizer = kind(named, lr=_LEARNING_RATE, fused=False, capturable=True)
+        if len(named) > 1:
+            raise Absent("is measured on single matrices only: a graph of hundreds of tensors compiles for minutes")
+        optimizer = kind(named, lr=_LEARNING_RATE, fused=False, capturable=True, rounding=rounding)
         optimizer.step = torch.compile(optimizer.step)
         return optimizer
 

@@ -58,7 +58,11 @@ def _result(target: Mapping[str, Any]) -> str:
 def _table(rows: list[Mapping[str, Any]]) -> str:
     columns = [column for column in _COLUMNS if any(column[0] in row for row in rows)]
     header = ("", *(heading for _, heading, _ in columns), "")
-    return text_table(header, [(row["contender"], *_cells(row, columns), row.get("absent", "")) for row in rows])
+    return text_table(header, [(row["contender"], *_cells(row, columns), _remark(row)) for row in rows])
+
+
+def _remark(row: Mapping[str, Any]) -> str:
+    return f"failed: {row['failed']}" if "failed" in row else row.get("absent", "")
 
 
 def _cells(row: Mapping[str, Any], columns: list[tuple[str, str, int]]) -> Iterator[str]:

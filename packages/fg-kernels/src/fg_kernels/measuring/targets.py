@@ -1,7 +1,9 @@
 """What these kernels are to reach, as named gates over the rows of a benchmark.
 
 Gates are fractions of the copy bandwidth and matrix product rate measured in the same run, so they hold for any card;
-each also says what it means on an H200 (4.3 TB/s, 788 TFLOP/s). What a run has not measured counts as not run.
+each also says what it means on an H200 (4.3 TB/s, 788 TFLOP/s). Others are ratios of a peer's time to ours in that run.
+What a run has not measured counts as not run, and so does a race whose peer is not there or fails; but where ours
+fails, the target is failed.
 """
 
 from __future__ import annotations
@@ -24,6 +26,10 @@ class NotRun(Exception):  # noqa: N818  # no error: it says which figure a run d
     """A target cannot be judged; the text is the reason."""
 
 
+class Broken(Exception):  # noqa: N818  # the error of another, passed on
+    """Ours failed where a figure was to be measured; the text is its error."""
+
+
 class Figures:
     """The rows of a run, by case and contender."""
 
@@ -36,15 +42,17 @@ class Figures:
 
         Raises:
             NotRun: it was not measured.
+            Broken: ours failed instead.
         """
         row = self._rows.get((case, contender))
         if row is None:
             raise NotRun(f"no case {case} on {self._device.type}")
-        if "absent" in row:
-            raise NotRun(f"{contender}: {row['absent']}")
-        if key not in row:
-            raise NotRun(f"{case} has no figure {key!r}")
-        return row[key]
+        if key in row:
+            return row[key]
+        if "failed" in row:
+            failed = Broken if contender.startswith(_OURS) else NotRun
+            raise failed(f"{contender} failed: {row['failed']}")
+        raise NotRun(f"{contender}: {row['absent']}" if "absent" in row else f"{case} has no figure {key!r}")
 
     def on_gpu(self, case: str, key: str, contender: str = _OURS) -> float:
         """One figure that means nothing on a CPU."""
@@ -87,6 +95,8 @@ class Target:
             value = self.value(figures)
         except NotRun as reason:
             return verdict | {"result": "not run", "reason": str(reason)}
+        except Broken as error:
+            return verdict | {"result": "failed", "reason": str(error)}
         passed = value >= self.limit if self.at_least else value <= self.limit
         return verdict | {"result": "passed" if passed else "failed", "value": value}
 
@@ -99,6 +109,20 @@ def judged(rows: Sequence[Row], device: torch.device) -> list[dict[str, Any]]:
 
 def _fraction(case: str, key: str, contender: str = _OURS) -> Callable[[Figures], float]:
     return lambda figures: figures.on_gpu(case, key, contender)
+
+
+def _speedup(case: str, *peers: str, of: str | None = None) -> Callable[[Figures], float]:
+    """How many times the time of ours the fastest of these peers takes, in the same case or in case `of`."""
+
+    def value(figures: Figures) -> float:
+        ours = figures.on_gpu(case, "ms")
+        return min(figures.on_gpu(of or case, "ms", peer) for peer in peers) / ours
+
+    return value
+
+
+def _race(name: str, what: str, limit: float, value: Callable[[Figures], float]) -> Target:
+    return Target(name=name, what=f"{what}: its time in units of ours", limit=limit, at_least=True, value=value)
 
 
 def _noise_surcharge(figures: Figures) -> float:
@@ -134,8 +158,8 @@ def _largest_loss_error(figures: Figures) -> float:
 
 
 def _worst_gradient(figures: Figures) -> float:
-    pairs = [(case, key) for case in _losses(figures) for key in ("dx error", "dw error")]
-    return max(figures.of(case, key) / figures.of(case, key, "torch, all logits") for case, key in pairs)
+    ours = {(case, key): figures.of(case, key) for case in _losses(figures) for key in ("dx error", "dw error")}
+    return max(error / figures.of(*place, "torch, all logits") for place, error in ours.items())
 
 
 def _losses(figures: Figures) -> list[str]:
@@ -147,6 +171,7 @@ def _losses(figures: Figures) -> list[str]:
 
 _LLAMA, _GEMMA = "linear_cross_entropy/llama-3-8b", "linear_cross_entropy/gemma-2-2b"
 _SMALL: Final = "linear_cross_entropy/llama-3-8b-small-batch"
+_MATRIX: Final = "adafactor/4096x4096"
 
 TARGETS: Final = (
     Target(
@@ -154,7 +179,26 @@ TARGETS: Final = (
         what="Adafactor, matrix of 16.8M: part of the copy bandwidth on 10 bytes per parameter",
         limit=0.85,
         at_least=True,
-        value=_fraction("adafactor/4096x4096", "of copy"),
+        value=_fraction(_MATRIX, "of copy"),
+    ),
+    _race(
+        "A1, torch",
+        "torch.optim.Adafactor, the faster of foreach and for-loop, the same matrix",
+        3,
+        _speedup(_MATRIX, "torch foreach", "torch for-loop"),
+    ),
+    _race("A1, transformers", "Adafactor of transformers, the same matrix", 8, _speedup(_MATRIX, "transformers")),
+    _race(
+        "A1, compiled",
+        "our plain rule by torch.compile, which rounds to nearest, the same matrix",
+        1.5,
+        _speedup(_MATRIX, "compiled reference, nearest"),
+    ),
+    _race(
+        "A1, AdamW",
+        "torch's fused AdamW, which moves 14 bytes per parameter, a matrix of this size",
+        1,
+        _speedup(_MATRIX, "torch fused", of="adamw/4096x4096"),
     ),
     Target(
         name="A2",
@@ -205,6 +249,17 @@ TARGETS: Final = (
         at_least=False,
         value=_working(_LLAMA),
     ),
+    _race("C1, liger", "liger, its own chunks, fp32 gradient of the weight", 1.5, _speedup(_LLAMA, "liger")),
+    _race(
+        "C1, cut-cross-entropy", "cut-cross-entropy, no gradient left out", 1.3, _speedup(_LLAMA, "cut-cross-entropy")
+    ),
+    _race(
+        "C1, torch",
+        "torch's own linear_cross_entropy, in chunks of its choice",
+        2,
+        _speedup(_LLAMA, "torch linear_cross_entropy"),
+    ),
+    _race("C1, quack", "quack, whose chunk of logits takes 1 GiB", 0.95, _speedup(_LLAMA, "quack")),
     Target(
         name="C2",
         what="loss of Gemma 2 2B, 8192 tokens: part of the matrix product rate (43 ms on an H200)",
@@ -219,6 +274,7 @@ TARGETS: Final = (
         at_least=False,
         value=_working(_GEMMA),
     ),
+    _race("C2, liger", "liger, its own chunks, fp32 gradient of the weight", 3, _speedup(_GEMMA, "liger")),
     Target(
         name="C3",
         what="loss of Llama 3 8B, 2048 tokens: part of the matrix product rate",
