@@ -1,5 +1,7 @@
 """The rules of the table of limits, on figures made up for the purpose."""
 
+import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -17,6 +19,7 @@ from fg_kernels.compiling.limits import (
     read_limits,
     write_limits,
 )
+from fg_kernels.compiling.report import Report, as_json
 from fg_kernels.errors import CompiledCodeError
 from fg_kernels.triton.cases import CompileCase
 from fg_kernels.triton.launch import Config
@@ -25,6 +28,14 @@ GOOD = Compiled(registers=32, spilled=0, shared=1024, instructions=17.125, read=
 PLACE = ("copy BLOCK=8", 90)
 TABLE = Limits("3.7.1", {PLACE: limit_of(GOOD)})
 CASE = CompileCase(name="copy", kernel=None, signature={}, config=Config(blocks={"BLOCK": 8}), elements=8)
+
+
+def test_a_report_in_json_has_null_where_a_figure_is_no_number():
+    """Other readers than Python's know no NaN."""
+    figures = replace(GOOD, instructions=math.inf, narrow=math.nan)
+    printed = as_json(Report("3.7.1", {PLACE: figures}, ["copy: too much"], gated=True))
+    (case,) = json.loads(printed, parse_constant=lambda word: pytest.fail(word))["cases"]
+    assert (case["instructions"], case["narrow"], case["read"], case["bytes"]) == (None, None, 4.0, 6.0)
 
 
 def test_the_key_of_a_case_holds_its_name_and_shape():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,6 +13,7 @@ from fg_kernels.compiling.limits import findings, improved, read_limits, table_p
 from fg_kernels.compiling.optimizers import steps_of, traffic_text
 from fg_kernels.compiling.survey import Finished, survey, table_tasks
 from fg_kernels.errors import BackendError, CompiledCodeError, check_option
+from fg_kernels.measuring import files
 from fg_kernels.triton.cases import ARCHITECTURES
 
 Measured: TypeAlias = Mapping[tuple[str, int], Compiled]
@@ -102,7 +102,7 @@ def _steps_text(measured: Measured) -> Iterator[str]:
 def as_json(report: Report) -> str:
     """The whole report."""
     content = {"triton": report.triton, "complaints": report.complaints, "cases": list(rows_of_report(report))}
-    return json.dumps(content, indent=2)
+    return files.as_json(content)
 
 
 def _compared(version: str, measured: Measured, broken: list[str], *, complete: bool) -> Report:
