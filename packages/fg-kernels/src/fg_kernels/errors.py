@@ -16,8 +16,10 @@ KernelError                  base; a ValueError, because the value that was pass
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import ClassVar
+import math
+from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
+from typing import Any, ClassVar
 
 
 class KernelError(ValueError):
@@ -79,8 +81,46 @@ def check_option(option: str, value: str, valid: Iterable[str]) -> None:
         raise UnknownOptionError(option, value, names)
 
 
+def check_number(name: str, value: object) -> None:
+    """Raise `HyperparameterError` unless `value` is a number; YAML 1.1 reads 1e-6, without a dot, as text."""
+    if isinstance(value, str):
+        raise HyperparameterError(f"{name} is the text {value!r}, not a number{_spelled_for_yaml(value)}")
+    if not isinstance(value, Real):
+        raise HyperparameterError(f"{name}={value!r} must be a number")
+
+
+def check_integer(name: str, value: object) -> None:
+    """Raise `HyperparameterError` unless `value` is a whole number, and no float that happens to be one."""
+    check_number(name, value)
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise HyperparameterError(f"{name}={value!r} must be an integer")
+
+
 def check_range(name: str, value: float, low: float, high: float | None = None) -> None:
     """Raise `HyperparameterError` unless `low <= value` (and `value < high` where given); NaN never passes."""
+    check_number(name, value)
     if not value >= low or (high is not None and not value < high):
         upper = "" if high is None else f" and below {high}"
         raise HyperparameterError(f"{name}={value!r} must be at least {low}{upper}")
+
+
+def check_numbers(name: str, values: Any, count: int, low: float = -math.inf, high: float | None = None) -> None:
+    """Raise `HyperparameterError` unless `values` are `count` numbers, each within its range, see `check_range`."""
+    if isinstance(values, str) or not isinstance(values, Sequence) or len(values) != count:
+        raise HyperparameterError(f"{name}={values!r} must be {count} numbers")
+    for index, value in enumerate(values):
+        check_range(f"{name}[{index}]", value, low, high)
+
+
+def _spelled_for_yaml(text: str) -> str:
+    """How YAML 1.1 reads the number that `text` means, if it means one in scientific notation."""
+    mantissa, letter, exponent = text.partition("e")
+    try:
+        float(text)
+    except ValueError:
+        return ""
+    if not letter:
+        return "; write it without quotes"
+    mantissa = mantissa if "." in mantissa else f"{mantissa}.0"
+    exponent = exponent if exponent[:1] in ("+", "-") else f"+{exponent}"
+    return f"; in YAML write {mantissa}e{exponent}, not {text}"

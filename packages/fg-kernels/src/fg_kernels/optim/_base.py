@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
@@ -20,11 +20,12 @@ from fg_kernels.errors import (
     HyperparameterError,
     OperandError,
     ParameterGroupError,
-    StateMismatchError,
     UnknownOptionError,
+    check_integer,
     check_option,
 )
 from fg_kernels.functional import sr_copy_
+from fg_kernels.optim._groups import check_keys, check_saved_names, listed, plain_names, prefix_of
 from fg_kernels.optim._numbers import Scalar, check_rate
 from fg_kernels.window import Window, window_of
 
@@ -123,21 +124,30 @@ class Optimizer(torch.optim.Optimizer):
         fused: Fused = "auto",
         capturable: bool = False,
     ) -> None:
-        check_rate(defaults["lr"])
+        defaults = defaults | {"rounding": rounding, "seed": seed}
+        self.check_group(defaults)
         if fused not in (True, False, "auto"):
             raise UnknownOptionError("fused", fused, ("auto", "True", "False"))
         self.fused: Fused = fused
         self.capturable = capturable
         self._slots: dict[Tensor, Slot] = {}
-        super().__init__(params, defaults | {"rounding": rounding, "seed": seed})
+        params = listed(params)
+        self._prefix = prefix_of(params)
+        super().__init__(params, defaults)
 
     def add_param_group(self, param_group: Group) -> None:
         """Add parameters, see `torch.optim.Optimizer.add_param_group`; on an error none of them is added.
 
+        Names are kept as the model itself has them, without what `torch.compile`, activation checkpointing, FSDP1 and
+        DistributedDataParallel put into them: they key the noise, which depends on no wrapper.
+
         Raises:
+            HyperparameterError: a number outside its range.
             OperandError: fp16 parameters with stochastic rounding, or a dtype, shape or shard that cannot be trained.
             ParameterGroupError: two parameters of one name.
+            UnknownOptionError: a key that is no hyper-parameter's.
         """
+        check_keys(param_group, self.defaults)
         super().add_param_group(param_group)
         with ExitStack() as undo:
             undo.callback(self.param_groups.pop)
@@ -146,9 +156,10 @@ class Optimizer(torch.optim.Optimizer):
         self._slots |= slots
 
     def _slots_of(self, group: Group) -> dict[Tensor, Slot]:
-        """Check the last group."""
-        check_rate(group["lr"])
-        check_option("rounding", group["rounding"], ROUNDINGS)
+        """Check the last group, and call its parameters by their plain names."""
+        self.check_group(group)
+        if group.get("param_names"):
+            group["param_names"] = plain_names(group["param_names"], self._prefix)
         first = len(self._slots)
         names = group.get("param_names") or [f"param.{first + i}" for i in range(len(group["params"]))]
         taken = {slot.name for slot in self._slots.values()}
@@ -161,6 +172,12 @@ class Optimizer(torch.optim.Optimizer):
             taken.add(name)
             slots[parameter] = Slot(len(self.param_groups) - 1, name, window_of(parameter, name))
         return slots
+
+    def check_group(self, group: Group) -> None:
+        """Raise `KernelError` if a hyper-parameter, of all groups or of one, is outside its range."""
+        check_rate(group["lr"])
+        check_option("rounding", group["rounding"], ROUNDINGS)
+        check_integer("seed", group["seed"])
 
     def check_parameter(self, name: str, parameter: Tensor) -> None:
         """Raise `OperandError` if this optimizer cannot train a parameter that others may."""
@@ -198,7 +215,7 @@ class Optimizer(torch.optim.Optimizer):
         """Check everything, then count, then write: on an error nothing has changed."""
         self._check_capture(parameters)
         updates = [self._prepared(parameter) for parameter in parameters]
-        fused = [] if self.fused is False or self.kernel is None else self._taken(updates)
+        fused: list[Update] = [] if self.fused is False or self.kernel is None else self._taken(updates)
         self._count(updates)
         if fused:
             self._run_kernels(fused)
@@ -312,12 +329,12 @@ class Optimizer(torch.optim.Optimizer):
         before, loaded = self.param_groups, dict[str, Any]()
 
         def check(_: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
-            self._check_names(saved["param_groups"])
+            check_saved_names(saved["param_groups"], self.param_groups)
             loaded.update(saved)
 
         def restore(_: torch.optim.Optimizer) -> None:
             for group, old in zip(self.param_groups, before, strict=True):
-                group.update({key: value for key, value in old.items() if key not in group})
+                group.update({key: value for key, value in old.items() if key not in group or key == "param_names"})
             self._restore(loaded)
 
         # Between the hooks of others: those before may change what was saved, those after see what was restored.
@@ -342,13 +359,6 @@ class Optimizer(torch.optim.Optimizer):
         if "step" in state:
             state["step"] = _as_counter(state["step"], device, capturable=self.capturable)
         return state
-
-    def _check_names(self, saved_groups: list[Group]) -> None:
-        for index, (saved, group) in enumerate(zip(saved_groups, self.param_groups, strict=False)):
-            theirs, ours = saved.get("param_names"), group.get("param_names")
-            if theirs and ours and list(theirs) != list(ours):
-                where = next(_differences(theirs, ours))
-                raise StateMismatchError(f"saved optimizer state belongs to other parameters: group {index}, {where}")
 
 
 def moving_average(state: State, key: str, value: Tensor, weight: Scalar) -> Tensor:
@@ -382,10 +392,3 @@ def _as_counter(step: int | Tensor, device: torch.device, *, capturable: bool) -
     if capturable:
         return torch.as_tensor(step, dtype=torch.int64).to(device)
     return int(step)
-
-
-def _differences(saved: list[str], ours: list[str]) -> Iterator[str]:
-    for position, (theirs, mine) in enumerate(zip(saved, ours, strict=False)):
-        if theirs != mine:
-            yield f"position {position}: saved {theirs!r}, here {mine!r}"
-    yield f"{len(saved)} saved parameters, {len(ours)} here"

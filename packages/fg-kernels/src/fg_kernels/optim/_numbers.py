@@ -65,10 +65,8 @@ def check_rate(value: Any) -> None:
 
     The sign of a tensor is not looked at: a device would have to be waited for.
     """
-    if isinstance(value, str):
-        raise HyperparameterError(f"lr is the text {value!r}, not a number; in YAML write 1.0e-3, not 1e-3")
     if not isinstance(value, Tensor):
-        check_range("lr", float(value), 0.0)
+        check_range("lr", value, 0.0)
     elif value.ndim != 0 or not value.is_floating_point():
         raise HyperparameterError(
             f"lr is a tensor of shape {tuple(value.shape)} and dtype {value.dtype}; it must be a 0-d floating point one"

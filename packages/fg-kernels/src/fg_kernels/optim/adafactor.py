@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from fg_kernels.errors import HyperparameterError, StateMismatchError, check_range
+from fg_kernels.errors import HyperparameterError, StateMismatchError, check_number, check_numbers, check_range
 from fg_kernels.optim._base import Fused, Group, Optimizer, State, Update, moving_average
 from fg_kernels.optim._numbers import Scalar, narrow, precise, rate, root, smaller
 
@@ -70,14 +70,6 @@ class Adafactor(Optimizer):
         fused: Fused = "auto",
         capturable: bool = False,
     ) -> None:
-        if not decay_rate < 0:
-            raise HyperparameterError(f"decay_rate={decay_rate!r} must be negative")
-        check_range("betas[0]", betas[0], 0.0, 1.0)
-        check_range("betas[1]", betas[1], 0.0, 1.0)
-        for label, number in (("eps[0]", eps[0]), ("eps[1]", eps[1]), ("weight_decay", weight_decay)):
-            check_range(label, number, 0.0)
-        if not clip_threshold > 0:
-            raise HyperparameterError(f"clip_threshold={clip_threshold!r} must be positive; math.inf turns it off")
         defaults = {
             "lr": lr,
             "decay_rate": decay_rate,
@@ -90,6 +82,20 @@ class Adafactor(Optimizer):
         }
         self._tables: dict[Hashable, Tables] = {}
         super().__init__(params, defaults, rounding=rounding, seed=seed, fused=fused, capturable=capturable)
+
+    def check_group(self, group: Group) -> None:
+        """See `Optimizer.check_group`."""
+        super().check_group(group)
+        check_numbers("betas", group["betas"], 2, 0.0, 1.0)
+        check_numbers("eps", group["eps"], 2, 0.0)
+        check_range("weight_decay", group["weight_decay"], 0.0)
+        for name in ("decay_rate", "clip_threshold"):
+            check_number(name, group[name])
+        if not group["decay_rate"] < 0:
+            raise HyperparameterError(f"decay_rate={group['decay_rate']!r} must be negative")
+        if not group["clip_threshold"] > 0:
+            threshold = group["clip_threshold"]
+            raise HyperparameterError(f"clip_threshold={threshold!r} must be positive; math.inf turns it off")
 
     def update_parameter(self, value: Tensor, gradient: Tensor, update: Update) -> None:
         """Decay and update `value`, see `Optimizer.update_parameter`."""

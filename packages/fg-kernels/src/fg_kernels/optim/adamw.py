@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from fg_kernels.errors import OperandError, check_range
+from fg_kernels.errors import OperandError, check_numbers, check_range
 from fg_kernels.optim._base import Fused, Group, Optimizer, Update, local
 from fg_kernels.optim._fused import Tables, batches, mismatch_of, obstacle_of, row_of, variant_of
 from fg_kernels.optim._moments import (
@@ -66,14 +66,17 @@ class AdamW(Optimizer):
         capturable: bool = False,
         state_dtype: StateDtype = torch.float32,
     ) -> None:
-        check_range("betas[0]", betas[0], 0.0, 1.0)
-        check_range("betas[1]", betas[1], 0.0, 1.0)
-        check_range("eps", eps, 0.0)
-        check_range("weight_decay", weight_decay, 0.0)
         self.state_dtype = state_dtype_of(state_dtype)
         self._tables: dict[Any, Tables] = {}
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, defaults, rounding=rounding, seed=seed, fused=fused, capturable=capturable)
+
+    def check_group(self, group: Group) -> None:
+        """See `Optimizer.check_group`."""
+        super().check_group(group)
+        check_numbers("betas", group["betas"], 2, 0.0, 1.0)
+        check_range("eps", group["eps"], 0.0)
+        check_range("weight_decay", group["weight_decay"], 0.0)
 
     def check_parameter(self, name: str, parameter: Tensor) -> None:
         """Raise `OperandError` for a sharded parameter whose 8-bit blocks would depend on the number of shards."""

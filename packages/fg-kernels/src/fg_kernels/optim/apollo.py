@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from fg_kernels.errors import HyperparameterError, OperandError, check_range
+from fg_kernels.errors import HyperparameterError, OperandError, check_integer, check_numbers, check_range
 from fg_kernels.optim._base import Group, Optimizer, State, Update, moving_average
 from fg_kernels.optim._mesh import replicated, whole
 from fg_kernels.optim._numbers import Scalar, power, rate, root
@@ -74,7 +74,6 @@ class Apollo(Optimizer):
         seed: int = 0,
         capturable: bool = False,
     ) -> None:
-        _check(betas, eps=eps, weight_decay=weight_decay, scale=scale, rank=rank, update_steps=update_steps)
         if capturable and projector_factory is not None:
             raise HyperparameterError("projector_factory runs on the host: it cannot be used with capturable=True")
         self.projector_factory = projector_factory
@@ -90,6 +89,16 @@ class Apollo(Optimizer):
             "mini": mini,
         }
         super().__init__(params, defaults, rounding=rounding, seed=seed, capturable=capturable)
+
+    def check_group(self, group: Group) -> None:
+        """See `Optimizer.check_group`."""
+        super().check_group(group)
+        check_numbers("betas", group["betas"], 2, 0.0, 1.0)
+        for name in ("eps", "weight_decay", "scale"):
+            check_range(name, group[name], 0.0)
+        for name in ("rank", "update_steps"):
+            check_range(name, group[name], 1)
+            check_integer(name, group[name])
 
     def update_parameter(self, value: Tensor, gradient: Tensor, update: Update) -> None:
         """Decay and update `value`, see `Optimizer.update_parameter`."""
@@ -165,12 +174,3 @@ def _limit(length: Tensor, state: State) -> Tensor:
 
 def _bias_correction(betas: tuple[float, float], step: Scalar) -> Scalar:
     return root(1 - power(betas[1], step)) / (1 - power(betas[0], step))
-
-
-def _check(betas: tuple[float, float], *, rank: int, update_steps: int, **numbers: float) -> None:
-    for index, beta in enumerate(betas):
-        check_range(f"betas[{index}]", beta, 0.0, 1.0)
-    check_range("rank", rank, 1)
-    check_range("update_steps", update_steps, 1)
-    for label, number in numbers.items():
-        check_range(label, number, 0.0)

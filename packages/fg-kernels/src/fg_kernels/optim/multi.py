@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from fg_kernels.errors import ParameterGroupError, StateMismatchError
+from fg_kernels.optim._groups import names_of
 
 logger = logging.getLogger(__name__)
 
@@ -111,8 +112,7 @@ class MultiOptimizer(torch.optim.Optimizer):
         saved_owners, owners = ([g.get("optimizer") for g in groups] for groups in (saved, self.param_groups))
         if saved_owners != owners:
             raise StateMismatchError(f"saved groups belong to optimizers {saved_owners}, here they are {owners}")
-        for theirs, ours in zip(saved, self.param_groups, strict=True):
-            _check_parameters(theirs, ours)
+        _check_parameters(saved, self.param_groups)
         for name, optimizer in self.optimizers.items():
             groups = [group for group in saved if group["optimizer"] == name]
             ids = {key for group in groups for key in group["params"]}
@@ -185,14 +185,15 @@ def make_re_multiopt(
     return MultiOptimizer({name: factories[name](parameters) for name, parameters in assigned.items() if parameters})
 
 
-def _check_parameters(saved: Mapping[str, Any], group: Mapping[str, Any]) -> None:
-    """Compare a saved group with its counterpart: names where both have them, else how many."""
-    theirs, ours = saved.get("param_names"), group.get("param_names")
-    if not theirs or not ours:
-        theirs, ours = ([f"parameter {i}" for i in range(len(g["params"]))] for g in (saved, group))
-    for there, here in zip_longest(theirs, ours, fillvalue="nothing"):
-        if there != here:
-            raise StateMismatchError(f"saved group of optimizer {group['optimizer']!r}: saved {there!r}, here {here!r}")
+def _check_parameters(saved: Sequence[Mapping[str, Any]], groups: Sequence[Mapping[str, Any]]) -> None:
+    """Compare saved groups with their counterparts: names where both have them, else how many."""
+    for old, new, theirs, ours in zip(saved, groups, names_of(saved), names_of(groups), strict=True):
+        if not theirs or not ours:
+            theirs, ours = ([f"parameter {i}" for i in range(len(group["params"]))] for group in (old, new))
+        for there, here in zip_longest(theirs, ours, fillvalue="nothing"):
+            if there != here:
+                owner = new["optimizer"]
+                raise StateMismatchError(f"saved group of optimizer {owner!r}: saved {there!r}, here {here!r}")
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:

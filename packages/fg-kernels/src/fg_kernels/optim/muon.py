@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from fg_kernels._compat import newton_schulz
-from fg_kernels.errors import OperandError, UnknownOptionError, check_range
-from fg_kernels.optim._base import Optimizer, Update, local, moving_average
+from fg_kernels.errors import OperandError, check_integer, check_numbers, check_option, check_range
+from fg_kernels.optim._base import Group, Optimizer, Update, local, moving_average
 from fg_kernels.optim._mesh import own_part, whole
 from fg_kernels.optim._numbers import Scalar, rate
 
@@ -64,11 +64,6 @@ class Muon(Optimizer):
         ns_dtype: torch.dtype = torch.bfloat16,
         capturable: bool = False,
     ) -> None:
-        check_range("weight_decay", weight_decay, 0.0)
-        check_range("momentum", momentum, 0.0, 1.0)
-        check_range("ns_steps", ns_steps, 1, 100)
-        if adjust_lr_fn is not None and adjust_lr_fn not in _LR_ADJUSTMENTS:
-            raise UnknownOptionError("adjust_lr_fn", adjust_lr_fn, _LR_ADJUSTMENTS)
         if ns_dtype not in _PRODUCT_DTYPES:
             raise OperandError(f"ns_dtype={ns_dtype}; valid: {', '.join(map(str, _PRODUCT_DTYPES))}")
         self.ns_dtype = ns_dtype
@@ -83,6 +78,18 @@ class Muon(Optimizer):
             "adjust_lr_fn": adjust_lr_fn,
         }
         super().__init__(params, defaults, rounding=rounding, seed=seed, capturable=capturable)
+
+    def check_group(self, group: Group) -> None:
+        """See `Optimizer.check_group`."""
+        super().check_group(group)
+        check_range("weight_decay", group["weight_decay"], 0.0)
+        check_range("momentum", group["momentum"], 0.0, 1.0)
+        check_numbers("ns_coefficients", group["ns_coefficients"], 3)
+        check_range("eps", group["eps"], 0.0)
+        check_range("ns_steps", group["ns_steps"], 1, 100)
+        check_integer("ns_steps", group["ns_steps"])
+        if group["adjust_lr_fn"] is not None:
+            check_option("adjust_lr_fn", group["adjust_lr_fn"], _LR_ADJUSTMENTS)
 
     def check_parameter(self, name: str, parameter: Tensor) -> None:
         """Raise `OperandError` if a parameter is not a matrix."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from fg_kernels.errors import HyperparameterError, check_range
+from fg_kernels.errors import HyperparameterError, check_number, check_range
 from fg_kernels.optim._base import Fused, Group, Optimizer, State, Update, local
 from fg_kernels.optim._fused import Tables, batches, mismatch_of, obstacle_of, row_of, variant_of
 from fg_kernels.optim._numbers import Scalar, at_first, narrow, rate
@@ -23,7 +23,8 @@ class SGD(Optimizer):
     On fp32 and fp64 parameters it is `torch.optim.SGD`: weight decay is added to the gradient and so goes through the
     momentum (it is coupled, unlike AdamW's), and the momentum begins with the first gradient, undampened. A bf16
     parameter is raised to fp32, updated there, and rounded once; its momentum is fp32. On CUDA devices all parameters
-    are updated by one Triton kernel, with the same bits.
+    are updated by one Triton kernel, with the same bits. All arguments after `lr` are keywords, because torch has them
+    in another order.
 
     Args:
         params: parameters, (name, parameter) pairs or groups of either; names key the rounding noise.
@@ -47,22 +48,16 @@ class SGD(Optimizer):
         self,
         params: ParamsT,
         lr: float | Tensor = 1e-3,
+        *,
         momentum: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
         dampening: float = 0.0,
-        *,
         rounding: str = "stochastic",
         seed: int = 0,
         fused: Fused = "auto",
         capturable: bool = False,
     ) -> None:
-        check_range("momentum", momentum, 0.0)
-        check_range("weight_decay", weight_decay, 0.0)
-        if nesterov and (momentum == 0 or dampening != 0):
-            raise HyperparameterError(
-                f"nesterov=True needs momentum above 0 and dampening=0, not {momentum!r} and {dampening!r}"
-            )
         self._tables: dict[Any, Tables] = {}
         defaults = {
             "lr": lr,
@@ -72,6 +67,18 @@ class SGD(Optimizer):
             "dampening": dampening,
         }
         super().__init__(params, defaults, rounding=rounding, seed=seed, fused=fused, capturable=capturable)
+
+    def check_group(self, group: Group) -> None:
+        """See `Optimizer.check_group`."""
+        super().check_group(group)
+        check_range("momentum", group["momentum"], 0.0)
+        check_range("weight_decay", group["weight_decay"], 0.0)
+        check_number("dampening", group["dampening"])
+        if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
+            raise HyperparameterError(
+                "nesterov=True needs momentum above 0 and dampening=0, "
+                f"not {group['momentum']!r} and {group['dampening']!r}"
+            )
 
     def update_parameter(self, value: Tensor, gradient: Tensor, update: Update) -> None:
         """Update `value`, see `Optimizer.update_parameter`.

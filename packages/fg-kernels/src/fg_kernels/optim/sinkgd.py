@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from fg_kernels.errors import check_range
-from fg_kernels.optim._base import Optimizer, Update
+from fg_kernels.errors import check_integer, check_range
+from fg_kernels.optim._base import Group, Optimizer, Update
 from fg_kernels.optim._numbers import rate
 
 
@@ -49,8 +49,6 @@ class SinkGD(Optimizer):
         seed: int = 0,
         capturable: bool = False,
     ) -> None:
-        for label, number in (("num_iters", num_iters), ("weight_decay", weight_decay), ("eps", eps)):
-            check_range(label, number, 0)
         defaults = {
             "lr": lr,
             "num_iters": num_iters,
@@ -59,6 +57,13 @@ class SinkGD(Optimizer):
             "normalize_output": normalize_output,
         }
         super().__init__(params, defaults, rounding=rounding, seed=seed, capturable=capturable)
+
+    def check_group(self, group: Group) -> None:
+        """See `Optimizer.check_group`."""
+        super().check_group(group)
+        for name in ("num_iters", "weight_decay", "eps"):
+            check_range(name, group[name], 0)
+        check_integer("num_iters", group["num_iters"])
 
     def update_parameter(self, value: Tensor, gradient: Tensor, update: Update) -> None:
         """Decay and update `value`, see `Optimizer.update_parameter`."""
