@@ -1,7 +1,7 @@
 """`hatch run kernels:test`: the tests of the Triton kernels, by the interpreter and by the compiler.
 
     python -m tools.kernels interpreter [pytest arguments]
-    python -m tools.kernels compiler [pytest arguments]
+    python -m tools.kernels compiler [pytest arguments; --all-architectures tries the tuner's candidates on each]
     python -m tools.kernels limits            store the figures of compiled code that improved
 
 Triton reads TRITON_INTERPRET when a kernel is defined, so interpreter and compiler need processes of their own.
