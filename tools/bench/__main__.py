@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from importlib import import_module
 
+from fg_kernels.measuring.files import as_json
 from tools.bench.measure import write_record
 
 BENCHMARKS = {
@@ -26,7 +26,7 @@ def main() -> None:
     for name in args.names:
         record = import_module(f"tools.bench.{name}").run(args.rounds)
         path = write_record(name, record)
-        print(json.dumps({key: value for key, value in record.items() if key != "rounds"}, indent=2))
+        print(as_json({key: value for key, value in record.items() if key != "rounds"}))
         print(f"stored in {path}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import subprocess
 import sys
@@ -11,7 +10,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from fg_kernels.measuring.files import as_json
 from fg_kernels.measuring.machine import machine as describe
+
+RECORDS = Path(__file__).parents[2] / "docs" / "benchmarks"
 
 
 def interleaved(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
@@ -47,9 +49,9 @@ def machine(*packages: str) -> dict[str, Any]:
     return describe(" ".join(["hatch run bench", *sys.argv[1:]]), *packages)
 
 
-def write_record(name: str, record: Mapping[str, Any]) -> Path:
-    """Store a result as `docs/benchmarks/<name>.json`."""
-    path = Path(__file__).parents[2] / "docs" / "benchmarks" / f"{name}.json"
+def write_record(name: str, record: Mapping[str, Any], folder: Path = RECORDS) -> Path:
+    """Store a result as `<name>.json` in `docs/benchmarks`; what is no number becomes null."""
+    path = folder / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=2) + "\n")
+    path.write_text(as_json(record) + "\n")
     return path
