@@ -7,8 +7,9 @@ import threading
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
-from fg_kernels import dispatch, functional
+from fg_kernels import dispatch, functional, optim
 from fg_kernels.dispatch import BACKENDS, Choice, use, which
 from fg_kernels.errors import BackendError, UnknownOptionError
 
@@ -75,6 +76,68 @@ def test_nothing_is_written_when_a_backend_is_refused():
 def test_a_backend_that_does_not_exist_is_named_with_those_that_do(choose):
     with pytest.raises(UnknownOptionError, match=", ".join(f"'{name}'" for name in sorted(BACKENDS))):
         choose()
+
+
+@pytest.mark.parametrize(("op", "near"), [("sr_copy", "sr_copy_"), ("AdamW", "adamw"), ("linear_crossentropy", "lin")])
+def test_an_operation_that_does_not_exist_is_an_error_not_a_fallback(op, near):
+    with pytest.raises(UnknownOptionError, match=rf"op='{op}' does not exist; valid: 'adafactor'.* mean '{near}"):
+        which(op, WEIGHT)
+    with pytest.raises(UnknownOptionError, match="op='nonsense' does not exist"), use("reference"):
+        which("nonsense")
+
+
+def test_every_function_and_every_optimizer_is_known():
+    functions = {name for name in functional.__all__ if name[0].islower()}
+    kinds = {kind for kind in vars(optim).values() if isinstance(kind, type) and issubclass(kind, optim.Optimizer)}
+    optimizers = {kind.__name__.lower() for kind in kinds - {optim.Optimizer, optim.MultiOptimizer}}
+    assert {"adamw", "muon"} <= optimizers and {"rms_norm", "rope_tables"} <= functions
+    for op in functions | optimizers:
+        assert which(op, WEIGHT, backend="reference") == Choice("reference", "asked for")
+
+
+@pytest.mark.parametrize(("backend", "more"), [("torch", "; plain torch is called 'reference'"), ("liger", "")])
+def test_a_library_of_others_is_no_choice_for_everything(monkeypatch, backend, more):
+    message = f"'{backend}' is no backend for everything; name it where it is wanted: backend='{backend}'{more}$"
+    with pytest.raises(BackendError, match=message), use(backend):
+        pass
+    monkeypatch.setenv(dispatch.ENVIRONMENT_VARIABLE, backend)
+    with pytest.raises(BackendError, match=message):
+        which("sr_copy_", WEIGHT)
+
+
+@pytest.fixture
+def with_triton(monkeypatch):
+    monkeypatch.setattr(dispatch, "_has_triton", lambda: True)
+
+
+@pytest.mark.parametrize(
+    ("capability", "choice"),
+    [
+        ((7, 5), Choice("reference", "compute capability 7.5 is below 8.0")),
+        ((8, 0), Choice("triton", "the tensors fit the kernel")),
+        ((12, 0), Choice("triton", "the tensors fit the kernel")),
+    ],
+)
+def test_kernels_run_from_ampere_on(monkeypatch, with_triton, capability, choice):
+    monkeypatch.setattr(dispatch, "_capability", lambda device: capability)
+    with FakeTensorMode():
+        weight = torch.empty(8, dtype=torch.bfloat16, device="cuda")
+    assert which("sr_copy_", weight) == choice
+    if choice.backend == "reference":
+        with pytest.raises(BackendError, match=r"sr_copy_: 'triton' cannot be used: compute capability 7\.5"):
+            which("sr_copy_", weight, backend="triton")
+
+
+def test_a_plan_for_a_device_that_is_not_here(with_triton):
+    """Its tensors have no memory, and there is nothing whose compute capability could be asked for."""
+    with FakeTensorMode():  # without gradients: torch itself ends the process where it was built without CUDA
+        x = torch.empty(2, 8, 16, device="cuda:63", dtype=torch.bfloat16)
+        weight, scale = x.new_empty(100, 16), x.new_empty(16)
+        loss = functional.linear_cross_entropy(x, weight, x.new_zeros(2, 8, dtype=torch.int64), reduction="sum")
+        normed = functional.rms_norm(x, scale)
+    assert (loss.shape, loss.dtype, loss.device) == ((), torch.float32, x.device)
+    assert (normed.shape, normed.dtype, normed.device) == (x.shape, x.dtype, x.device)
+    assert which("rms_norm", x) == Choice("reference", "this machine has no cuda:63")
 
 
 def test_a_library_of_others_is_used_only_by_name(monkeypatch):

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from fg_kernels.errors import BackendError, check_option
+from fg_kernels.errors import BackendError, UnknownOptionError, check_option
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +53,10 @@ _KERNELS: dict[str, frozenset[torch.dtype]] = {
     "rms_norm": _WIDE | _NARROW,
     "add_rms_norm": _WIDE | _NARROW,
 }
+
+# Optimizers of matrix products and norms, which torch carries out everywhere, and what else never has a kernel.
+PLAIN_OPTIMIZERS = ("apollo", "muon", "sinkgd")
+_PLAIN = frozenset({*PLAIN_OPTIMIZERS, "linear_cross_entropy/tiny", "rope_frequencies", "rope_tables"})
 
 # Where a program holds the whole last dimension: how much fits into its registers.
 _WIDEST = {"rms_norm": 8192, "add_rms_norm": 8192, "rope": 2048, "rope_": 2048}
@@ -101,8 +105,9 @@ def use(backend: str, *, strict: bool = False) -> Iterator[None]:
 
     Raises:
         UnknownOptionError: a backend that does not exist.
+        BackendError: a library of others, which does not offer all operations.
     """
-    check_option("backend", backend, BACKENDS)
+    _check_for_everything(backend)
     wish = _Wish(backend, strict)
     _wishes.append(wish)
     try:
@@ -121,9 +126,10 @@ def which(op: str, *tensors: Tensor, backend: str = "auto", strict: bool = False
         strict: raise instead of falling back to plain torch.
 
     Raises:
-        UnknownOptionError: a backend that does not exist.
+        UnknownOptionError: an operation or a backend that does not exist.
         BackendError: the backend was asked for by name, or fallbacks are refused, and it cannot do this.
     """
+    _check_operation(op)
     wish = _wished(backend)
     peers = _PEERS.get(op, {})
     check_option("backend", wish.backend, (*BACKENDS, *peers))
@@ -168,7 +174,26 @@ def _wished(backend: str) -> _Wish:
     wish = next(reversed(_wishes), None)
     if backend != "auto":
         return _Wish(backend, wish is not None and wish.strict)
-    return wish or _Wish(os.environ.get(ENVIRONMENT_VARIABLE, "auto"), False)
+    if wish is not None:
+        return wish
+    backend = os.environ.get(ENVIRONMENT_VARIABLE, "auto")
+    _check_for_everything(backend)
+    return _Wish(backend, False)
+
+
+def _check_operation(op: str) -> None:
+    if op not in _KERNELS and op not in _PEERS and op not in _PLAIN:
+        raise UnknownOptionError("op", op, _KERNELS.keys() | _PEERS.keys() | _PLAIN)
+
+
+def _check_for_everything(backend: str) -> None:
+    """Raise unless `backend` is one of `BACKENDS`."""
+    if any(backend in peers for peers in _PEERS.values()):
+        named = "; plain torch is called 'reference'" if backend == "torch" else ""
+        raise BackendError(
+            f"{backend!r} is no backend for everything; name it where it is wanted: backend={backend!r}{named}"
+        )
+    check_option("backend", backend, BACKENDS)
 
 
 def _peer(op: str, backend: str, module: str) -> Choice:
@@ -198,6 +223,8 @@ def _device_obstacle(tensor: Tensor) -> str | None:
     if not tensor.is_cuda:
         return f"the tensors are on {tensor.device.type}, not on a CUDA device"
     capability = _capability(tensor.device.index or 0)
+    if capability is None:
+        return f"this machine has no {tensor.device}"  # tensors without memory, of which a plan is made, may be there
     if capability < _OLDEST_CAPABILITY:
         return f"compute capability {capability[0]}.{capability[1]} is below 8.0"
     return None
@@ -213,7 +240,9 @@ def _interpreter() -> bool:
 
 
 @lru_cache(maxsize=64)
-def _capability(device: int) -> tuple[int, int]:
+def _capability(device: int) -> tuple[int, int] | None:
+    if device >= torch.cuda.device_count():
+        return None
     return torch.cuda.get_device_capability(device)
 
 

@@ -10,8 +10,7 @@ import torch
 from fg_kernels import dispatch
 from fg_kernels.errors import check_option
 
-# Optimizers of matrix products and norms, which torch carries out everywhere.
-_PLAIN: Final = dict.fromkeys(("apollo", "muon", "sinkgd"), dispatch.Offer(frozenset(), {}))
+_PLAIN: Final = dict.fromkeys(dispatch.PLAIN_OPTIMIZERS, dispatch.Offer(frozenset(), {}))
 
 
 class Row(NamedTuple):
