@@ -1,5 +1,7 @@
 import copy
-import multiprocessing
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -182,10 +184,10 @@ def test_averages_of_another_number_of_rows_are_refused():
         optimizer.load_state_dict(saved)
 
 
-def train_shards(rank, store, folder):
+def train_shards(folder, rank):
     """One rank: shards of parameters along either of their dimensions; writes what they are together."""
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=RANKS)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=RANKS)
     mesh = init_device_mesh("cpu", (RANKS,))
     results = {str((dim, dtype)): sharded(mesh, dim, dtype) for dim, dtype in CASES}
     if rank == 0:
@@ -209,15 +211,13 @@ def sharded(mesh, dim, dtype):
 
 def test_shards_of_two_ranks_are_updated_as_the_whole(tmp_path):
     """fp32 differs in the order of sums only; bf16 then differs where rounding turns that into another neighbour."""
-    context = multiprocessing.get_context("spawn")
-    arguments = (str(tmp_path / "store"), str(tmp_path))
-    ranks = [context.Process(target=train_shards, args=(rank, *arguments), daemon=True) for rank in range(RANKS)]
-    for process in ranks:
-        process.start()
-    for process in ranks:
-        process.join(timeout=120)
-        process.kill()
-    assert [process.exitcode for process in ranks] == [0] * RANKS
+    command = [sys.executable, __file__, str(tmp_path)]
+    ranks = [subprocess.Popen([*command, str(rank)], stderr=subprocess.PIPE, text=True) for rank in range(RANKS)]
+    watchdog = threading.Timer(120, lambda: [process.kill() for process in ranks])
+    watchdog.start()
+    errors = [process.communicate()[1] for process in ranks]
+    watchdog.cancel()
+    assert [process.returncode for process in ranks] == [0] * RANKS, errors
     results = torch.load(tmp_path / "results.pt", weights_only=True)
     for dim, dtype in CASES:
         named = [(name, p) for name, p in parameters(dtype) if p.ndim > dim]
@@ -227,3 +227,7 @@ def test_shards_of_two_ranks_are_updated_as_the_whole(tmp_path):
                 torch.testing.assert_close(ours, wanted.detach(), rtol=1e-5, atol=1e-6)
             else:
                 assert (ours != wanted).sum() <= 2
+
+
+if __name__ == "__main__":
+    train_shards(sys.argv[1], int(sys.argv[2]))

@@ -43,15 +43,33 @@ def window_of(tensor: Tensor, name: str) -> Window:
 
 
 def box_window(whole: tuple[int, ...], box: tuple[int, ...], start: tuple[int, ...], name: str) -> Window:
-    """Return the window of a box of shape `box` at `start` inside a tensor of shape `whole`."""
+    """Return the window of a box of shape `box` at `start` inside a tensor of shape `whole`.
+
+    Raises:
+        OperandError: the box of parameter `name` is no evenly spaced runs of elements.
+    """
+    if 0 in box:
+        return Window()
     strides = [math.prod(whole[dim + 1 :]) for dim in range(len(whole))]
     offset = sum(begin * stride for begin, stride in zip(start, strides, strict=True))
-    cut = [dim for dim in range(len(whole)) if box[dim] != whole[dim]]
-    if math.prod(box) == 0 or not cut or math.prod(box[: cut[-1]]) == 1:
-        return Window(offset if math.prod(box) else 0)
-    last = cut[-1]
-    if any(box[dim] != whole[dim] for dim in range(1, last) if math.prod(box[:dim]) > 1):
-        raise OperandError(
-            f"{name!r}: a shard of shape {box} at {start} of {whole} is no evenly spaced run of elements"
-        )
-    return Window(offset, box[last] * strides[last], whole[last] * strides[last])
+    match _merged(box, strides):
+        case [] | [(_, 1)]:
+            return Window(offset)
+        case [(_, stride)]:
+            return Window(offset, 1, stride)
+        case [(_, stride), (width, 1)]:
+            return Window(offset, width, stride)
+    raise OperandError(f"{name!r}: a shard of shape {box} at {start} of {whole} is no evenly spaced run of elements")
+
+
+def _merged(box: tuple[int, ...], strides: list[int]) -> list[tuple[int, int]]:
+    """(size, stride) of each dimension of a box, those left out that do not advance, and joined that run on."""
+    dims: list[tuple[int, int]] = []
+    for size, stride in zip(box, strides, strict=True):
+        if size == 1:
+            continue
+        if dims and dims[-1][1] == size * stride:
+            dims[-1] = (dims[-1][0] * size, stride)
+        else:
+            dims.append((size, stride))
+    return dims
