@@ -25,8 +25,9 @@ from fg_kernels.errors import (
     check_option,
 )
 from fg_kernels.functional import sr_copy_
-from fg_kernels.optim._groups import check_keys, check_saved_names, listed, plain_names, prefix_of
+from fg_kernels.optim._groups import check_keys, listed, plain_names, prefix_of
 from fg_kernels.optim._numbers import Scalar, check_rate
+from fg_kernels.optim._saved import Shapes, as_counter, check_saved_names, check_saved_shapes
 from fg_kernels.window import Window, window_of
 
 ROUNDINGS = ("stochastic", "nearest")
@@ -324,12 +325,14 @@ class Optimizer(torch.optim.Optimizer):
         and keeps its dtype. Hyper-parameters that were not saved, as by torch's own optimizers, stay as they are.
 
         Raises:
-            StateMismatchError: the parameters are named, and the saved names are others.
+            StateMismatchError: the parameters are named, and the saved names are others; or the shape of a saved tensor
+                does not fit its parameter. Nothing was loaded then.
         """
         before, loaded = self.param_groups, dict[str, Any]()
 
         def check(_: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
             check_saved_names(saved["param_groups"], self.param_groups)
+            self._check_shapes(saved)
             loaded.update(saved)
 
         def restore(_: torch.optim.Optimizer) -> None:
@@ -344,6 +347,16 @@ class Optimizer(torch.optim.Optimizer):
         ):
             super().load_state_dict(state_dict)
 
+    def state_shapes(self, parameter: Tensor, group: Group) -> Shapes:
+        """The shapes that the state of a parameter may have, the first being its own; keys left out may have any."""
+        return {}
+
+    def _check_shapes(self, saved: Mapping[str, Any]) -> None:
+        for theirs, ours in zip(saved["param_groups"], self.param_groups, strict=False):
+            for key, parameter in zip(theirs["params"], ours["params"], strict=False):
+                shapes = self.state_shapes(parameter, ours | theirs)
+                check_saved_shapes(self._slots[parameter].name, saved["state"].get(key, {}), shapes)
+
     def _restore(self, saved: Mapping[str, Any]) -> None:
         saved_ids = chain.from_iterable(group["params"] for group in saved["param_groups"])
         parameters = chain.from_iterable(group["params"] for group in self.param_groups)
@@ -357,7 +370,7 @@ class Optimizer(torch.optim.Optimizer):
             for key, value in saved.items()
         }
         if "step" in state:
-            state["step"] = _as_counter(state["step"], device, capturable=self.capturable)
+            state["step"] = as_counter(state["step"], device, capturable=self.capturable)
         return state
 
 
@@ -385,10 +398,3 @@ def _check_dtype(name: str, parameter: Tensor, rounding: str) -> None:
         raise OperandError(f"{name!r} has dtype {parameter.dtype}, which cannot be trained")
     if parameter.dtype == torch.float16 and rounding == "stochastic":
         raise OperandError(f"{name!r} is float16: stochastic rounding is for bfloat16; set rounding='nearest'")
-
-
-def _as_counter(step: int | Tensor, device: torch.device, *, capturable: bool) -> int | Tensor:
-    """A saved update number in the form that this optimizer counts in."""
-    if capturable:
-        return torch.as_tensor(step, dtype=torch.int64).to(device)
-    return int(step)

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from fg_kernels.errors import StateMismatchError, UnknownOptionError
+from fg_kernels.errors import UnknownOptionError
 
 # Parts of names that torch.compile, activation checkpointing and FSDP1 add for their wrappers.
 _WRAPPERS = frozenset({"_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module"})
@@ -56,14 +56,6 @@ def names_of(groups: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     return [plain_names(names, prefix) for names in named]
 
 
-def check_saved_names(saved: Sequence[Mapping[str, Any]], groups: Sequence[Mapping[str, Any]]) -> None:
-    """Raise `StateMismatchError` where groups and saved ones both have names, and these differ."""
-    for index, (theirs, ours) in enumerate(zip(names_of(saved), names_of(groups), strict=False)):
-        if theirs and ours and theirs != ours:
-            where = next(_differences(theirs, ours))
-            raise StateMismatchError(f"saved optimizer state belongs to other parameters: group {index}, {where}")
-
-
 def _unwrapped(name: str) -> str:
     return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
 
@@ -80,10 +72,3 @@ def _given_names(params: ParamsT) -> Iterator[str]:
             yield from _given_names(members)
         elif isinstance(entry, tuple):
             yield entry[0]
-
-
-def _differences(saved: Sequence[str], ours: Sequence[str]) -> Iterator[str]:
-    for position, (theirs, mine) in enumerate(zip(saved, ours, strict=False)):
-        if theirs != mine:
-            yield f"position {position}: saved {theirs!r}, here {mine!r}"
-    yield f"{len(saved)} saved parameters, {len(ours)} here"

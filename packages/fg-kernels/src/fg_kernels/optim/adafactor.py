@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from fg_kernels.errors import HyperparameterError, StateMismatchError, check_number, check_numbers, check_range
+from fg_kernels.errors import HyperparameterError, check_number, check_numbers, check_range
 from fg_kernels.optim._base import Fused, Group, Optimizer, State, Update, moving_average
 from fg_kernels.optim._numbers import Scalar, narrow, precise, rate, root, smaller
+from fg_kernels.optim._saved import Shapes
 
 if TYPE_CHECKING:
     from fg_kernels.triton.adafactor_plan import Tables, Work
@@ -97,6 +98,11 @@ class Adafactor(Optimizer):
             threshold = group["clip_threshold"]
             raise HyperparameterError(f"clip_threshold={threshold!r} must be positive; math.inf turns it off")
 
+    def state_shapes(self, parameter: Tensor, group: Group) -> Shapes:
+        """See `Optimizer.state_shapes`; rows may also be flat, as they were once kept."""
+        averages = {key: [shape, (shape.numel(),)] for key, shape in _state_shapes(parameter).items()}
+        return averages | {"exp_avg": [parameter.shape]}
+
     def update_parameter(self, value: Tensor, gradient: Tensor, update: Update) -> None:
         """Decay and update `value`, see `Optimizer.update_parameter`."""
         state, group = update.state, update.group
@@ -136,13 +142,7 @@ class Adafactor(Optimizer):
         for parameter, state in self.state.items():
             for key, shape in _state_shapes(parameter).items():
                 if key in state and state[key].shape != shape:
-                    state[key] = self._reshaped(parameter, key, state[key], shape)
-
-    def _reshaped(self, parameter: Tensor, key: str, saved: Tensor, shape: torch.Size) -> Tensor:
-        if saved.numel() != shape.numel():
-            name, found = self._slots[parameter].name, tuple(saved.shape)
-            raise StateMismatchError(f"saved {key} of {name!r} has shape {found}, it must be {tuple(shape)}")
-        return saved.view(shape)
+                    state[key] = state[key].view(shape)
 
     def _tables_of(self, key: Hashable) -> Tables:
         from fg_kernels.triton.adafactor_plan import Tables

@@ -13,6 +13,7 @@ from fg_kernels.errors import OperandError, check_numbers, check_range
 from fg_kernels.optim._base import Fused, Group, Optimizer, Update, local
 from fg_kernels.optim._fused import Tables, batches, mismatch_of, obstacle_of, row_of, variant_of
 from fg_kernels.optim._moments import (
+    BLOCK,
     STATE_DTYPES,
     StateDtype,
     create_moments,
@@ -21,6 +22,8 @@ from fg_kernels.optim._moments import (
     write_moment,
 )
 from fg_kernels.optim._numbers import Scalar, narrow, power, rate, root
+from fg_kernels.optim._saved import Shapes
+from fg_kernels.reference.quantization import block_count
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -82,6 +85,11 @@ class AdamW(Optimizer):
         """Raise `OperandError` for a sharded parameter whose 8-bit blocks would depend on the number of shards."""
         if self.state_dtype == torch.uint8 and hasattr(parameter, "placements"):
             raise OperandError(f"{name!r} is sharded: 8-bit moments are for whole tensors; use bfloat16")
+
+    def state_shapes(self, parameter: Tensor, group: Group) -> Shapes:
+        """See `Optimizer.state_shapes`."""
+        scales = (block_count(parameter.numel(), BLOCK),)
+        return {key: [parameter.shape] for key in MOMENTS} | {f"{key}_scale": [scales] for key in MOMENTS}
 
     def update_parameter(self, value: Tensor, gradient: Tensor, update: Update) -> None:
         """Decay and update `value`, see `Optimizer.update_parameter`.

@@ -15,6 +15,7 @@ from fg_kernels.optim._base import Group, Optimizer, State, Update, moving_avera
 from fg_kernels.optim._mesh import replicated, whole
 from fg_kernels.optim._numbers import Scalar, power, rate, root
 from fg_kernels.optim._projection import random_projection
+from fg_kernels.optim._saved import Shapes
 
 ProjectorFactory: TypeAlias = Callable[[Tensor, int, int], Tensor]
 
@@ -100,6 +101,15 @@ class Apollo(Optimizer):
             check_range(name, group[name], 1)
             check_integer(name, group[name])
 
+    def state_shapes(self, parameter: Tensor, group: Group) -> Shapes:
+        """See `Optimizer.state_shapes`."""
+        if parameter.ndim < 2:
+            return {key: [parameter.shape] for key in ("exp_avg", "exp_avg_sq")}
+        dim, channels = sorted((math.prod(parameter.shape[:-1]), parameter.shape[-1]))
+        rank = _rank_of(group, dim)
+        moments = {key: [(rank, channels)] for key in ("exp_avg", "exp_avg_sq")}
+        return moments | {"projector": [(rank, dim)], "step_length": [()]}
+
     def update_parameter(self, value: Tensor, gradient: Tensor, update: Update) -> None:
         """Decay and update `value`, see `Optimizer.update_parameter`."""
         group, lr = update.group, rate(update.group)
@@ -136,7 +146,8 @@ class Apollo(Optimizer):
         return state["projector"]
 
     def _drawn(self, channels: Tensor, update: Update, number: int | Tensor) -> Tensor:
-        rank, dim = max(1, min(update.group["rank"], channels.shape[0])), channels.shape[0]
+        dim = channels.shape[0]
+        rank = _rank_of(update.group, dim)
         if self.projector_factory is None:
             key = {"seed": update.group["seed"], "name": update.name, "number": number}
             return random_projection(rank, dim, **key, device=channels.device)
@@ -145,6 +156,10 @@ class Apollo(Optimizer):
             shapes = f"{tuple(made.shape)} for {update.name!r}; it must be (rank, dim) = {(rank, dim)}"
             raise OperandError(f"projector_factory made {shapes}")
         return made.detach().to(channels.device)
+
+
+def _rank_of(group: Group, dim: int) -> int:
+    return max(1, min(group["rank"], dim))
 
 
 def _adapted(gradient: Tensor, state: State, group: Group) -> Tensor:

@@ -13,6 +13,7 @@ from fg_kernels.errors import OperandError, check_integer, check_numbers, check_
 from fg_kernels.optim._base import Group, Optimizer, Update, local, moving_average
 from fg_kernels.optim._mesh import own_part, whole
 from fg_kernels.optim._numbers import Scalar, rate
+from fg_kernels.optim._saved import Shapes
 
 _LR_ADJUSTMENTS = ("original", "match_rms_adamw")
 _PRODUCT_DTYPES = (torch.bfloat16, torch.float32)
@@ -96,6 +97,10 @@ class Muon(Optimizer):
         if parameter.ndim != 2:
             shape = tuple(parameter.shape)
             raise OperandError(f"Muon takes matrices; {name!r} has shape {shape}: give it to another optimizer")
+
+    def state_shapes(self, parameter: Tensor, group: Group) -> Shapes:
+        """See `Optimizer.state_shapes`."""
+        return {"momentum_buffer": [parameter.shape]}
 
     def update_parameter(self, value: Tensor, gradient: Tensor, update: Update) -> None:
         """Decay and update `value`, see `Optimizer.update_parameter`."""

@@ -13,6 +13,7 @@ from fg_kernels.errors import HyperparameterError, check_number, check_range
 from fg_kernels.optim._base import Fused, Group, Optimizer, State, Update, local
 from fg_kernels.optim._fused import Tables, batches, mismatch_of, obstacle_of, row_of, variant_of
 from fg_kernels.optim._numbers import Scalar, at_first, narrow, rate
+from fg_kernels.optim._saved import Shapes
 
 _BUFFER = "momentum_buffer"
 
@@ -79,6 +80,10 @@ class SGD(Optimizer):
                 "nesterov=True needs momentum above 0 and dampening=0, "
                 f"not {group['momentum']!r} and {group['dampening']!r}"
             )
+
+    def state_shapes(self, parameter: Tensor, group: Group) -> Shapes:
+        """See `Optimizer.state_shapes`."""
+        return {_BUFFER: [parameter.shape]}
 
     def update_parameter(self, value: Tensor, gradient: Tensor, update: Update) -> None:
         """Update `value`, see `Optimizer.update_parameter`.
