@@ -1,8 +1,13 @@
+from inspect import signature
+
 import pytest
 import torch
 import torch.nn.functional as F
 
-from fg_kernels.errors import OperandError
+import fg_kernels
+from fg_kernels import nn
+from fg_kernels.errors import BackendError, HyperparameterError, OperandError, UnknownOptionError
+from fg_kernels.functional import linear_cross_entropy
 from fg_kernels.nn import LinearCrossEntropyLoss, causal_lm_loss
 
 
@@ -74,6 +79,51 @@ def test_plain_loss_of_bf16_logits_is_fp32():
     exact = F.cross_entropy(logits.double()[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), reduction="sum")
     assert total.dtype == torch.float32 and count.item() == 126
     torch.testing.assert_close(total.double(), exact, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"mode": "slow"}, UnknownOptionError, "mode='slow' does not exist"),
+        ({"backend": "cuda"}, UnknownOptionError, "backend='cuda' does not exist"),
+        ({"acc_dtype": torch.bfloat16}, OperandError, "acc_dtype=torch.bfloat16 must be"),
+        ({"logits_dtype": torch.float16}, OperandError, "logits_dtype=torch.float16 must be"),
+        ({"softcap": 0.0}, HyperparameterError, "softcap=0.0 must be positive"),
+        ({"label_smoothing": 1.0}, HyperparameterError, "label_smoothing=1.0"),
+        ({"shift": -1}, HyperparameterError, "shift=-1"),
+        ({"budget_mib": -1.0}, HyperparameterError, "budget_mib=-1.0"),
+    ],
+)
+def test_an_option_that_is_none_is_refused_before_the_first_step(options, error, message):
+    with pytest.raises(error, match=message):
+        LinearCrossEntropyLoss(torch.nn.Linear(4, 8), **options)
+
+
+def test_it_takes_every_option_of_the_function():
+    ours, theirs = (set(signature(function).parameters) for function in (LinearCrossEntropyLoss, linear_cross_entropy))
+    assert ours - theirs == {"output_embeddings"}
+    assert theirs - ours == {"x", "weight", "bias", "target", "reduction"}
+
+
+def test_dtypes_reach_the_loss():
+    head, hidden, labels = batch(dtype=torch.float32)
+    assert LinearCrossEntropyLoss(head, acc_dtype=torch.float64)(hidden, labels)[0].dtype == torch.float64
+    with pytest.raises(BackendError, match=r"logits_dtype=torch\.float32"):
+        LinearCrossEntropyLoss(head, logits_dtype=torch.float32, backend="torch")(hidden, labels)
+
+
+def test_its_text_says_what_differs_from_the_defaults():
+    head = torch.nn.Linear(4, 8)
+    assert repr(LinearCrossEntropyLoss(head)) == "LinearCrossEntropyLoss(Linear (8, 4))"
+    loss = LinearCrossEntropyLoss(head, softcap=30.0, mode="tiny", logits_dtype=torch.float32)
+    assert repr(loss) == (
+        "LinearCrossEntropyLoss(Linear (8, 4), softcap=30.0, mode='tiny', logits_dtype=torch.float32)"
+    )
+
+
+def test_modules_are_found_where_torch_has_its_own():
+    assert nn.RMSNorm is fg_kernels.RMSNorm and nn.SwiGLU is fg_kernels.SwiGLU
+    assert set(nn.__all__) == {"LinearCrossEntropyLoss", "RMSNorm", "SwiGLU", "causal_lm_loss"}
 
 
 def test_what_does_not_fit_is_refused():

@@ -1,7 +1,8 @@
-"""Losses of a causal language model as (sum, count), ready to be normalised by the tokens of a whole update."""
+"""Modules, and losses of a causal language model as (sum, count), to be normalised by the tokens of a whole update."""
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import cast
 
 import torch
@@ -9,11 +10,17 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from fg_kernels.errors import OperandError
+from fg_kernels.backends import PEERS
+from fg_kernels.dispatch import BACKENDS
+from fg_kernels.errors import OperandError, check_option, check_range
 from fg_kernels.functional import linear_cross_entropy
+from fg_kernels.layers import RMSNorm, SwiGLU
+from fg_kernels.reference.linear_cross_entropy import LossOptions, check_choices
 
 __all__ = [
     "LinearCrossEntropyLoss",
+    "RMSNorm",
+    "SwiGLU",
     "causal_lm_loss",
 ]
 
@@ -34,10 +41,13 @@ class LinearCrossEntropyLoss:
         logit_scale: see there.
         mode: see there.
         budget_mib: see there.
+        acc_dtype: see there.
+        logits_dtype: see there.
         backend: see there.
 
     Raises:
-        OperandError: `output_embeddings` has no two-dimensional weight.
+        KernelError: `output_embeddings` has no two-dimensional weight, a name does not exist, or a number or dtype does
+            not fit.
     """
 
     def __init__(
@@ -52,8 +62,21 @@ class LinearCrossEntropyLoss:
         logit_scale: float = 1.0,
         mode: str = "auto",
         budget_mib: float | None = None,
+        acc_dtype: torch.dtype = torch.float32,
+        logits_dtype: torch.dtype | None = None,
         backend: str = "auto",
     ) -> None:
+        LossOptions(
+            ignore_index=ignore_index,
+            softcap=softcap,
+            z_loss=z_loss,
+            label_smoothing=label_smoothing,
+            logit_scale=logit_scale,
+        )
+        check_choices(reduction="sum", mode=mode, acc_dtype=acc_dtype, logits_dtype=logits_dtype)
+        check_option("backend", backend, (*BACKENDS, *PEERS))
+        check_range("shift", shift, 0)
+        check_range("budget_mib", 0.0 if budget_mib is None else budget_mib, 0.0)
         weight = getattr(output_embeddings, "weight", None)
         if not isinstance(weight, Tensor) or weight.ndim != 2:
             kind = type(output_embeddings).__name__
@@ -67,7 +90,17 @@ class LinearCrossEntropyLoss:
         self.logit_scale = logit_scale
         self.mode = mode
         self.budget_mib = budget_mib
+        self.acc_dtype = acc_dtype
+        self.logits_dtype = logits_dtype
         self.backend = backend
+
+    def __repr__(self) -> str:
+        """The weight's shape, and the options that are not at their defaults."""
+        shape = tuple(self._weight_and_bias()[0].shape)
+        options = list(signature(LinearCrossEntropyLoss).parameters.values())[1:]
+        given = ((option.name, getattr(self, option.name), option.default) for option in options)
+        changed = "".join(f", {name}={value!r}" for name, value, default in given if value != default)
+        return f"{type(self).__name__}({type(self.output_embeddings).__name__} {shape}{changed})"
 
     def __call__(self, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the summed loss and the number of supervised tokens.
@@ -95,6 +128,8 @@ class LinearCrossEntropyLoss:
             logit_scale=self.logit_scale,
             mode=self.mode,
             budget_mib=self.budget_mib,
+            acc_dtype=self.acc_dtype,
+            logits_dtype=self.logits_dtype,
             backend=self.backend,
         )
         return loss, (labels[..., self.shift :] != self.ignore_index).sum()
