@@ -1,7 +1,9 @@
 import logging
+import re
 from importlib import import_module
 from importlib.resources import files
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
@@ -163,3 +165,12 @@ def test_every_alias_names_something_that_exists():
     for old, target in aliases.items():
         module, _, name = target.partition(":")
         assert old.startswith("forgather.ml.") and callable(getattr(import_module(module), name)), old
+
+
+def test_the_changelog_names_every_alias_and_no_other():
+    yaml = pytest.importorskip("yaml")
+    aliases = yaml.safe_load(files("fg_kernels").joinpath("aliases.yaml").read_text("utf-8"))
+    changelog = Path(__file__).parents[1].joinpath("CHANGELOG.md").read_text("utf-8")
+    entry = changelog.partition("names of the original Forgather")[2].partition(" Of their keywords")[0]
+    names = {name for name in re.findall(r"`([\w.]+)`", entry) if "." not in name} - {"multiopt"}
+    assert names == {old.partition(":")[2] for old in aliases}
