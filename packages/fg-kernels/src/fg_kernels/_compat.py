@@ -1,4 +1,7 @@
-"""Everything that torch does not promise to keep, in one place; a test calls each of them on the installed version."""
+"""Everything that torch does not promise to keep, in one place; a test calls each of them on the installed version.
+
+Written for torch 2.11, the oldest that the package accepts, to 2.13; the test tells what a later one has changed.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,19 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+__all__ = [
+    "TorchDispatchMode",
+    "add_to_each",
+    "allocations",
+    "is_fake",
+    "local_shape_and_offset",
+    "may_change_in_place",
+    "newton_schulz",
+    "norms_of",
+    "run_body",
+]
 
 
 def local_shape_and_offset(tensor: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -66,3 +82,13 @@ def is_fake(tensor: Tensor) -> bool:
     from torch._subclasses import fake_tensor
 
     return fake_tensor.is_fake(tensor)
+
+
+def add_to_each(tensors: Sequence[Tensor], number: float) -> None:
+    """Add a number to tensors in place; on a CUDA device by one launch for many."""
+    torch._foreach_add_(list(tensors), number)
+
+
+def norms_of(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Return the Euclidean norms of tensors, 0-d and fp32; on a CUDA device by few launches."""
+    return list(torch._foreach_norm(list(tensors), 2, dtype=torch.float32))

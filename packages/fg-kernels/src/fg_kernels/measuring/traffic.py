@@ -21,9 +21,8 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from fg_kernels._compat import run_body
+from fg_kernels._compat import TorchDispatchMode, run_body
 
 _OVERWRITING: Final = frozenset({"copy_", "fill_", "zero_", "uniform_", "normal_", "random_", "exponential_"})
 _WITHOUT_READING: Final = frozenset({"zeros_like", "ones_like", "full_like", "rand_like", "randn_like"})

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
+from fg_kernels._compat import norms_of
 from fg_kernels.errors import HyperparameterError, check_number, check_numbers, check_range
 from fg_kernels.optim._base import Fused, Group, Optimizer, State, Update, moving_average
 from fg_kernels.optim._numbers import Scalar, narrow, precise, rate, root, smaller
@@ -286,7 +287,7 @@ def _rates_on_device(updates: Sequence[Update], counts: Tensor, roots: Tensor) -
     """Rates (updates, 4) in fp32 for updates of one group; the host waits for nothing."""
     group, rms = updates[0].group, None
     if group["relative_step"]:
-        norms = torch._foreach_norm([update.parameter for update in updates], 2, dtype=torch.float32)
+        norms = norms_of([update.parameter for update in updates])
         rms = torch.stack(norms) * roots
     zeros = torch.zeros(len(updates), dtype=torch.float64, device=counts.device)
     return torch.stack([zeros + number for number in _rates(counts, group, rms)], dim=1).float()
