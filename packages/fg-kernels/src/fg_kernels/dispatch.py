@@ -153,6 +153,23 @@ def choose(op: str, *tensors: Tensor, backend: str = "auto") -> str:
     return choice.backend
 
 
+def fall_back(op: str, obstacle: str, *tensors: Tensor) -> None:
+    """Let plain torch carry out `op` because of an `obstacle` that only the caller knows.
+
+    It is logged like a fallback of `choose`, once for each operation and reason on a CUDA device.
+
+    Raises:
+        BackendError: fallbacks are refused, and plain torch was not asked for.
+    """
+    wish = _wished("auto")
+    if wish.backend == "reference":
+        return
+    if wish.strict:
+        raise BackendError(f"{op}: {wish.backend!r} cannot be used: {obstacle}")
+    if tensors and tensors[0].is_cuda:
+        _log_once(op, obstacle)
+
+
 class Offer(NamedTuple):
     """Who offers an operation beside plain torch.
 

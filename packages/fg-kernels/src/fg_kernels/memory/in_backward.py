@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from fg_kernels.errors import GradientError, ParameterGroupError
-from fg_kernels.optim._base import local
 from fg_kernels.optim._mesh import whole
+from fg_kernels.optim._update import local
 
 
 class OptimizerInBackward:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any, ClassVar, Literal, TypeAlias, overload
 
@@ -13,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from fg_kernels._compat import is_fake
-from fg_kernels.dispatch import choose
+from fg_kernels._compat import add_to_each
+from fg_kernels.dispatch import choose, fall_back, which
 from fg_kernels.errors import (
     BackendError,
     HyperparameterError,
@@ -24,69 +23,16 @@ from fg_kernels.errors import (
     check_integer,
     check_option,
 )
-from fg_kernels.functional import sr_copy_
 from fg_kernels.optim._groups import check_keys, listed, plain_names, prefix_of
 from fg_kernels.optim._numbers import Scalar, check_rate
 from fg_kernels.optim._saved import Shapes, as_counter, check_saved_names, check_saved_shapes
-from fg_kernels.window import Window, window_of
+from fg_kernels.optim._update import Group, Slot, State, Update, has_values
+from fg_kernels.window import window_of
 
 ROUNDINGS = ("stochastic", "nearest")
 _FULL_PRECISION = (torch.float32, torch.float64)
 
-Group: TypeAlias = dict[str, Any]
-State: TypeAlias = dict[str, Any]
 Fused: TypeAlias = bool | Literal["auto"]
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """What an optimizer knows of a parameter from the start: its group, its name, where its shard lies."""
-
-    group: int
-    name: str
-    window: Window
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Update:
-    """One update of one parameter: everything that a rule reads and writes.
-
-    Attributes:
-        parameter: a DTensor if it is sharded.
-        gradient: same shape; may be the parameter's own `grad`, so it is read only.
-        state: of this parameter.
-        group: hyper-parameters.
-        name: key of the rounding noise.
-        window: where the local elements lie within the whole parameter.
-    """
-
-    parameter: Tensor
-    gradient: Tensor
-    state: State
-    group: Group
-    name: str
-    window: Window
-
-    @property
-    def step(self) -> int | Tensor:
-        """The number of this update, from 1; a 0-d int64 tensor if the optimizer is capturable."""
-        return self.state["step"]
-
-    def noise_name(self, part: str = "") -> str:
-        """The name that keys the noise of the weights, or of a `part` of the state."""
-        return f"{self.name}#{part}" if part else self.name
-
-    def round_into(self, target: Tensor, value: Tensor, part: str = "") -> None:
-        """Copy `value` into a tensor of fewer bits, rounding as the group says.
-
-        `part` tells the noise of this parameter's state tensors from that of its weights.
-        """
-        if target.dtype != torch.bfloat16 or self.group["rounding"] != "stochastic":
-            target.copy_(value)
-            return
-        name = self.noise_name(part)
-        key = {"seed": self.group["seed"], "name": name, "step": self.step, "window": self.window}
-        sr_copy_(local(target), local(value), **key)
 
 
 class Optimizer(torch.optim.Optimizer):
@@ -129,6 +75,8 @@ class Optimizer(torch.optim.Optimizer):
         self.check_group(defaults)
         if fused not in (True, False, "auto"):
             raise UnknownOptionError("fused", fused, ("auto", "True", "False"))
+        if fused is True and self.kernel is None:
+            raise BackendError(f"{type(self).__name__} has no kernel: fused=True cannot be kept; use fused='auto'")
         self.fused: Fused = fused
         self.capturable = capturable
         self._slots: dict[Tensor, Slot] = {}
@@ -213,17 +161,25 @@ class Optimizer(torch.optim.Optimizer):
         self._update([parameter])
 
     def _update(self, parameters: Sequence[Tensor]) -> None:
-        """Check everything, then count, then write: on an error nothing has changed."""
+        """Check everything, then count, then write: on an error of a check nothing has changed.
+
+        What a rule did not carry out, because it or one before it raised, is not counted.
+        """
         self._check_capture(parameters)
         updates = [self._prepared(parameter) for parameter in parameters]
-        fused: list[Update] = [] if self.fused is False or self.kernel is None else self._taken(updates)
-        self._count(updates)
-        if fused:
-            self._run_kernels(fused)
-        done = {id(update) for update in fused}
-        for update in updates:
-            if id(update) not in done:
-                self._update_plainly(update)
+        fused = self._taken(updates)
+        taken = {id(update) for update in fused}
+        plain = [update for update in updates if id(update) not in taken]
+        self._count(updates, 1)
+        try:
+            if fused:
+                self._run_kernels(fused)
+                fused.clear()
+            while plain:
+                self._update_plainly(plain[0])
+                del plain[0]
+        finally:
+            self._count([*fused, *plain], -1)
 
     def _check_capture(self, parameters: Sequence[Tensor]) -> None:
         on_cuda = any(parameter.is_cuda for parameter in parameters)
@@ -251,7 +207,7 @@ class Optimizer(torch.optim.Optimizer):
     @torch.compiler.disable
     def _taken(self, updates: Sequence[Update]) -> list[Update]:
         """The updates that kernels carry out; where tensors have no values, the plain rule tells shapes and dtypes."""
-        return [update for update in updates if _has_values(update) and self._takes(update)]
+        return [update for update in updates if has_values(update) and self._takes(update)]
 
     @torch.compiler.disable
     def _run_kernels(self, updates: Sequence[Update]) -> None:
@@ -261,30 +217,41 @@ class Optimizer(torch.optim.Optimizer):
         """Whether kernels carry out this update.
 
         Raises:
-            BackendError: kernels were insisted on and cannot.
+            BackendError: kernels were insisted on, or fallbacks are refused, and they cannot.
         """
+        if self.fused is not False and self._suits_kernel(update):
+            return True
+        if update.draws_for(update.parameter):
+            which("sr_copy_", update.parameter)  # raises now, and not when the update is written
+        return False
+
+    def _suits_kernel(self, update: Update) -> bool:
         if self.kernel is None:
+            fall_back(type(self).__name__.lower(), "there is no Triton kernel for it")
             return False
         obstacle = self.obstacle(update)
-        if obstacle and self.fused is True:
+        if obstacle is None:
+            backend = "triton" if self.fused is True else "auto"
+            return choose(self.kernel, update.parameter, backend=backend) != "reference"
+        if self.fused is True:
             raise BackendError(f"{self.kernel}: {update.name!r} cannot be updated by kernels: {obstacle}")
-        backend = "triton" if self.fused is True else "auto"
-        return obstacle is None and choose(self.kernel, update.parameter, backend=backend) != "reference"
+        fall_back(self.kernel, obstacle, update.parameter)
+        return False
 
     def obstacle(self, update: Update) -> str | None:
         """What keeps `update_fused` from carrying out an update whose device and dtype suit it; None if nothing."""
         return None
 
-    def _count(self, updates: Sequence[Update]) -> None:
+    def _count(self, updates: Sequence[Update], by: int) -> None:
         if not self.capturable:
             for update in updates:
-                update.state["step"] = update.state.get("step", 0) + 1
+                update.state["step"] = update.state.get("step", 0) + by
             return
         for update in updates:
             if "step" not in update.state:
                 update.state["step"] = torch.zeros((), dtype=torch.int64, device=update.parameter.device)
         if updates:
-            torch._foreach_add_([update.state["step"] for update in updates], 1)
+            add_to_each([update.state["step"] for update in updates], by)
 
     def _update_plainly(self, update: Update) -> None:
         parameter = update.parameter
@@ -380,17 +347,6 @@ def moving_average(state: State, key: str, value: Tensor, weight: Scalar) -> Ten
         state[key] = torch.zeros_like(value)
     # Unlike other operations, this one wants a tensor of its own dtype.
     return state[key].lerp_(value, weight.to(value.dtype) if isinstance(weight, Tensor) else weight)
-
-
-def local(tensor: Tensor) -> Tensor:
-    """The part of a DTensor that this rank holds; any other tensor itself."""
-    to_local = getattr(tensor, "to_local", None)
-    return tensor if to_local is None else to_local()
-
-
-def _has_values(update: Update) -> bool:
-    tensors = (update.parameter, update.gradient)
-    return not any(tensor.is_meta or is_fake(tensor) for tensor in tensors)
 
 
 def _check_dtype(name: str, parameter: Tensor, rounding: str) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 from torch import Tensor
 
-from fg_kernels.optim._base import Group, Update, local
 from fg_kernels.optim._numbers import Scalar
+from fg_kernels.optim._update import Group, Update, local
 from fg_kernels.philox import ELEMENTS_PER_BLOCK, key_words
 from fg_kernels.triton.multi_tensor import DeviceTable, tile_map
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fg_kernels.errors import OperandError, UnknownOptionError
-from fg_kernels.optim._base import Update
+from fg_kernels.optim._update import Update
 from fg_kernels.reference import dequantize_blockwise, quantize_blockwise
 from fg_kernels.reference.quantization import block_count
 

@@ -13,9 +13,10 @@ from torch.optim.optimizer import ParamsT
 
 from fg_kernels._compat import norms_of
 from fg_kernels.errors import HyperparameterError, check_number, check_numbers, check_range
-from fg_kernels.optim._base import Fused, Group, Optimizer, State, Update, moving_average
+from fg_kernels.optim._base import Fused, Optimizer, moving_average
 from fg_kernels.optim._numbers import Scalar, narrow, precise, rate, root, smaller
 from fg_kernels.optim._saved import Shapes
+from fg_kernels.optim._update import Group, State, Update
 
 if TYPE_CHECKING:
     from fg_kernels.triton.adafactor_plan import Tables, Work

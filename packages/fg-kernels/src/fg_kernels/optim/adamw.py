@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from fg_kernels.errors import OperandError, check_numbers, check_range
-from fg_kernels.optim._base import Fused, Group, Optimizer, Update, local
+from fg_kernels.optim._base import Fused, Optimizer
 from fg_kernels.optim._fused import Tables, batches, mismatch_of, obstacle_of, row_of, variant_of
 from fg_kernels.optim._moments import (
     BLOCK,
@@ -23,6 +23,7 @@ from fg_kernels.optim._moments import (
 )
 from fg_kernels.optim._numbers import Scalar, narrow, power, rate, root
 from fg_kernels.optim._saved import Shapes
+from fg_kernels.optim._update import Group, Update, local
 from fg_kernels.reference.quantization import block_count
 
 MOMENTS = ("exp_avg", "exp_avg_sq")

@@ -11,11 +11,12 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from fg_kernels.errors import HyperparameterError, OperandError, check_integer, check_numbers, check_range
-from fg_kernels.optim._base import Group, Optimizer, State, Update, moving_average
+from fg_kernels.optim._base import Fused, Optimizer, moving_average
 from fg_kernels.optim._mesh import replicated, whole
 from fg_kernels.optim._numbers import Scalar, power, rate, root
 from fg_kernels.optim._projection import random_projection
 from fg_kernels.optim._saved import Shapes
+from fg_kernels.optim._update import Group, State, Update
 
 ProjectorFactory: TypeAlias = Callable[[Tensor, int, int], Tensor]
 
@@ -51,6 +52,7 @@ class Apollo(Optimizer):
             projection of a matrix in place of the random one. It is not saved, the projections are.
         rounding: "stochastic" or "nearest", for bf16 parameters.
         seed: of projections and rounding noise.
+        fused: True is refused, for there is no kernel of the rule; only what writes bf16 weights, `sr_copy_`, has one.
         capturable: see `Optimizer`; the random projection is then drawn anew in each update, with the same result.
 
     Raises:
@@ -73,6 +75,7 @@ class Apollo(Optimizer):
         *,
         rounding: str = "stochastic",
         seed: int = 0,
+        fused: Fused = "auto",
         capturable: bool = False,
     ) -> None:
         if capturable and projector_factory is not None:
@@ -89,7 +92,7 @@ class Apollo(Optimizer):
             "update_steps": update_steps,
             "mini": mini,
         }
-        super().__init__(params, defaults, rounding=rounding, seed=seed, capturable=capturable)
+        super().__init__(params, defaults, rounding=rounding, seed=seed, fused=fused, capturable=capturable)
 
     def check_group(self, group: Group) -> None:
         """See `Optimizer.check_group`."""

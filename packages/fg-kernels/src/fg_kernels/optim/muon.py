@@ -10,10 +10,11 @@ from torch.optim.optimizer import ParamsT
 
 from fg_kernels._compat import newton_schulz
 from fg_kernels.errors import OperandError, check_integer, check_numbers, check_option, check_range
-from fg_kernels.optim._base import Group, Optimizer, Update, local, moving_average
+from fg_kernels.optim._base import Fused, Optimizer, moving_average
 from fg_kernels.optim._mesh import own_part, whole
 from fg_kernels.optim._numbers import Scalar, rate
 from fg_kernels.optim._saved import Shapes
+from fg_kernels.optim._update import Group, Update, local
 
 _LR_ADJUSTMENTS = ("original", "match_rms_adamw")
 _PRODUCT_DTYPES = (torch.bfloat16, torch.float32)
@@ -41,6 +42,7 @@ class Muon(Optimizer):
         rounding: "stochastic" or "nearest", for bf16 weights.
         seed: of the rounding noise.
         ns_dtype: of the Newton-Schulz products: bfloat16, as in torch, or float32 for processors without bf16 units.
+        fused: True is refused, for there is no kernel of the rule; only what writes bf16 weights, `sr_copy_`, has one.
         capturable: see `Optimizer`.
 
     Raises:
@@ -63,6 +65,7 @@ class Muon(Optimizer):
         rounding: str = "stochastic",
         seed: int = 0,
         ns_dtype: torch.dtype = torch.bfloat16,
+        fused: Fused = "auto",
         capturable: bool = False,
     ) -> None:
         if ns_dtype not in _PRODUCT_DTYPES:
@@ -78,7 +81,7 @@ class Muon(Optimizer):
             "ns_steps": ns_steps,
             "adjust_lr_fn": adjust_lr_fn,
         }
-        super().__init__(params, defaults, rounding=rounding, seed=seed, capturable=capturable)
+        super().__init__(params, defaults, rounding=rounding, seed=seed, fused=fused, capturable=capturable)
 
     def check_group(self, group: Group) -> None:
         """See `Optimizer.check_group`."""

@@ -10,10 +10,11 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from fg_kernels.errors import HyperparameterError, check_number, check_range
-from fg_kernels.optim._base import Fused, Group, Optimizer, State, Update, local
+from fg_kernels.optim._base import Fused, Optimizer
 from fg_kernels.optim._fused import Tables, batches, mismatch_of, obstacle_of, row_of, variant_of
 from fg_kernels.optim._numbers import Scalar, at_first, narrow, rate
 from fg_kernels.optim._saved import Shapes
+from fg_kernels.optim._update import Group, State, Update, local
 
 _BUFFER = "momentum_buffer"
 

@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from fg_kernels.errors import check_integer, check_range
-from fg_kernels.optim._base import Group, Optimizer, Update
+from fg_kernels.optim._base import Fused, Optimizer
 from fg_kernels.optim._numbers import rate
+from fg_kernels.optim._update import Group, Update
 
 
 class SinkGD(Optimizer):
@@ -30,6 +31,7 @@ class SinkGD(Optimizer):
             that: every update then has length `lr`.
         rounding: "stochastic" or "nearest", for bf16 parameters.
         seed: of the rounding noise.
+        fused: True is refused, for there is no kernel of the rule; only what writes bf16 weights, `sr_copy_`, has one.
         capturable: see `Optimizer`.
 
     Raises:
@@ -47,6 +49,7 @@ class SinkGD(Optimizer):
         *,
         rounding: str = "stochastic",
         seed: int = 0,
+        fused: Fused = "auto",
         capturable: bool = False,
     ) -> None:
         defaults = {
@@ -56,7 +59,7 @@ class SinkGD(Optimizer):
             "eps": eps,
             "normalize_output": normalize_output,
         }
-        super().__init__(params, defaults, rounding=rounding, seed=seed, capturable=capturable)
+        super().__init__(params, defaults, rounding=rounding, seed=seed, fused=fused, capturable=capturable)
 
     def check_group(self, group: Group) -> None:
         """See `Optimizer.check_group`."""
