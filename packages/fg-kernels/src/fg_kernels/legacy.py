@@ -25,7 +25,17 @@ LossOfLogits: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 _LOSS_BACKENDS = {"auto": "auto", "cce": "cce", "liger": "liger", "pytorch": "reference"}
 _LIBRARIES = ("cce", "liger")
-_LOSS_OPTIONS = ("shift", "softcap", "z_loss", "label_smoothing", "logit_scale", "mode", "budget_mib")
+_LOSS_OPTIONS = (
+    "shift",
+    "softcap",
+    "z_loss",
+    "label_smoothing",
+    "logit_scale",
+    "mode",
+    "budget_mib",
+    "acc_dtype",
+    "logits_dtype",
+)
 
 
 def adamw(
@@ -82,11 +92,16 @@ def apollo(
 
 
 def sgd(
-    params: ParamsT, *args: Any, torch_compile: bool = False, bf16_stochastic_round: bool = True, **kwargs: Any
+    params: ParamsT,
+    lr: float = 1e-3,
+    *,
+    torch_compile: bool = False,
+    bf16_stochastic_round: bool = True,
+    **kwargs: Any,
 ) -> SGD:
     """Build `fg_kernels.optim.SGD`; `bf16_stochastic_round` becomes `rounding`."""
     _mention_execution_choices("SGD", torch_compile=torch_compile)
-    return SGD(params, *args, rounding=_rounding(bf16_stochastic_round), **kwargs)
+    return SGD(params, lr, rounding=_rounding(bf16_stochastic_round), **kwargs)
 
 
 def sinkgd(
