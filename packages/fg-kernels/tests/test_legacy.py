@@ -120,7 +120,7 @@ def test_cut_cross_entropy_is_refused_a_bias():
 
 @pytest.mark.parametrize("option", ["accum_e_fp32", "filter_eps", "lse_square_scale", "backend"])
 def test_options_of_the_libraries_are_refused_by_name(option):
-    with pytest.raises(UnknownOptionError, match=f"option='{option}' does not exist; valid: 'budget_mib'"):
+    with pytest.raises(UnknownOptionError, match=f"option='{option}' does not exist; valid: 'acc_dtype'"):
         linear_cross_entropy_loss(torch.nn.Linear(4, 8), **{option: 1})
 
 
