@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -46,7 +47,9 @@ def seconds_of(command: list[str]) -> float:
 
 def machine(*packages: str) -> dict[str, Any]:
     """What a reader needs to place the figures."""
-    return describe(" ".join(["hatch run bench", *sys.argv[1:]]), *packages)
+    active = os.environ.get("HATCH_ENV_ACTIVE", "default")
+    program = "hatch run bench" if active == "default" else f"hatch -e {active} run python -m tools.bench"
+    return describe(" ".join([program, *sys.argv[1:]]), *packages)
 
 
 def write_record(name: str, record: Mapping[str, Any], folder: Path = RECORDS) -> Path:
