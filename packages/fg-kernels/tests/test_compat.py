@@ -1,5 +1,6 @@
 """What torch may change with any version, called once each: a failure here says what a new version has changed."""
 
+import threading
 from importlib.metadata import requires
 
 import pytest
@@ -69,6 +70,27 @@ def knows_fake_tensors() -> None:
     assert not _compat.is_fake(torch.ones(2)) and not _compat.is_fake(torch.nn.Parameter(torch.ones(2)))
 
 
+@_compat.constant_in_graphs
+def three() -> int:
+    return 3 if threading.get_ident() else 0
+
+
+def keeps_constants() -> None:
+    compiled = torch.compile(lambda x: x * three(), backend="eager", fullgraph=True)
+    assert compiled(torch.ones(2)).tolist() == [3.0, 3.0]
+
+
+@_compat.outside_graphs
+def compiling() -> bool:
+    return torch.compiler.is_compiling()
+
+
+def stays_outside() -> None:
+    assert torch.compile(lambda x: x + compiling(), backend="eager")(torch.ones(1)).item() == 1.0
+    with pytest.raises(torch._dynamo.exc.Unsupported):
+        torch.compile(lambda x: x + compiling(), backend="eager", fullgraph=True)(torch.ones(1))
+
+
 def finds_shards() -> None:
     mesh = init_device_mesh("cpu", (1,))
     sharded = distribute_tensor(torch.ones(6, 4), mesh, [Shard(0)])
@@ -93,11 +115,13 @@ CALLS = {
     "TorchDispatchMode": sees_operations,
     "add_to_each": adds,
     "allocations": counts_bytes,
+    "constant_in_graphs": keeps_constants,
     "is_fake": knows_fake_tensors,
     "local_shape_and_offset": finds_shards,
     "may_change_in_place": knows_what_autograd_protects,
     "newton_schulz": orthogonalises,
     "norms_of": measures_norms,
+    "outside_graphs": stays_outside,
     "run_body": sees_operations,
 }
 

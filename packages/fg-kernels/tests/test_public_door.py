@@ -17,7 +17,9 @@ def test_importing_the_package_imports_neither_torch_nor_numpy():
         "assert 'AdamW' in dir(fg_kernels)\n"
         "assert not {'torch', 'numpy', 'transformers'} & set(sys.modules), sorted(sys.modules)\n"
         "import fg_kernels.optim\n"
+        "import fg_kernels.functional, fg_kernels.layers, fg_kernels.memory, fg_kernels.nn\n"
         "assert 'torch' in sys.modules and 'transformers' not in sys.modules\n"
+        "assert 'torch._dynamo' not in sys.modules  # seconds, which only those who compile should wait\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr

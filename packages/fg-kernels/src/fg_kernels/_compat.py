@@ -5,8 +5,8 @@ Written for torch 2.11, the oldest that the package accepts, to 2.13; the test t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -16,13 +16,33 @@ __all__ = [
     "TorchDispatchMode",
     "add_to_each",
     "allocations",
+    "constant_in_graphs",
     "is_fake",
     "local_shape_and_offset",
     "may_change_in_place",
     "newton_schulz",
     "norms_of",
+    "outside_graphs",
     "run_body",
 ]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def constant_in_graphs(function: Function) -> Function:
+    """`torch.compiler.assume_constant_result`, without importing the compiler: that takes longer than torch's rest."""
+    cast(Any, function)._dynamo_marked_constant = True
+    return function
+
+
+def outside_graphs(function: Function) -> Function:
+    """`torch.compiler.disable`, which imports the compiler when `function` is called, not when it is defined.
+
+    By then it is there: `torch.optim.Optimizer` needs it to add its first group.
+    """
+    from torch._compile import _disable_dynamo
+
+    return cast(Function, _disable_dynamo(function))
 
 
 def local_shape_and_offset(tensor: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:

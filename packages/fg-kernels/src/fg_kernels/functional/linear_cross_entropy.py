@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fg_kernels import backends
+from fg_kernels._compat import constant_in_graphs
 from fg_kernels.dispatch import choose, which
 from fg_kernels.errors import BackendError, OperandError
 from fg_kernels.functional.cross_entropy import as_arguments, overwrite_by
@@ -26,7 +27,7 @@ from fg_kernels.reference.linear_cross_entropy import (
 _PIECE_BYTES = 1 << 20
 
 
-@torch.compiler.assume_constant_result
+@constant_in_graphs
 def _has_kernel(device: torch.device, dtype: torch.dtype, backend: str) -> bool:
     """Whether a kernel will be given the logits; a compiled graph keeps the answer."""
     logits = torch.empty(0, device=device, dtype=dtype)

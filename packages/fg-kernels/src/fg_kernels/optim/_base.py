@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from fg_kernels._compat import add_to_each
+from fg_kernels._compat import add_to_each, outside_graphs
 from fg_kernels.dispatch import choose, fall_back, which
 from fg_kernels.errors import (
     BackendError,
@@ -204,12 +204,12 @@ class Optimizer(torch.optim.Optimizer):
         )
 
     # Addresses decide and are what kernels are given: a graph of torch.compile breaks here and goes on afterwards.
-    @torch.compiler.disable
+    @outside_graphs
     def _taken(self, updates: Sequence[Update]) -> list[Update]:
         """The updates that kernels carry out; where tensors have no values, the plain rule tells shapes and dtypes."""
         return [update for update in updates if has_values(update) and self._takes(update)]
 
-    @torch.compiler.disable
+    @outside_graphs
     def _run_kernels(self, updates: Sequence[Update]) -> None:
         self.update_fused(updates)
 
