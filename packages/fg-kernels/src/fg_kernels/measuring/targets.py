@@ -121,8 +121,16 @@ def _speedup(case: str, *peers: str, of: str | None = None) -> Callable[[Figures
     return value
 
 
+def _at_least(name: str, what: str, limit: float, value: Callable[[Figures], float]) -> Target:
+    return Target(name=name, what=what, limit=limit, at_least=True, value=value)
+
+
+def _at_most(name: str, what: str, limit: float, value: Callable[[Figures], float]) -> Target:
+    return Target(name=name, what=what, limit=limit, at_least=False, value=value)
+
+
 def _race(name: str, what: str, limit: float, value: Callable[[Figures], float]) -> Target:
-    return Target(name=name, what=f"{what}: its time in units of ours", limit=limit, at_least=True, value=value)
+    return _at_least(name, f"{what}: its time in units of ours", limit, value)
 
 
 def _noise_surcharge(figures: Figures) -> float:
@@ -174,12 +182,11 @@ _SMALL: Final = "linear_cross_entropy/llama-3-8b-small-batch"
 _MATRIX: Final = "adafactor/4096x4096"
 
 TARGETS: Final = (
-    Target(
-        name="A1",
-        what="Adafactor, matrix of 16.8M: part of the copy bandwidth on 10 bytes per parameter",
-        limit=0.85,
-        at_least=True,
-        value=_fraction(_MATRIX, "of copy"),
+    _at_least(
+        "A1",
+        "Adafactor, matrix of 16.8M: part of the copy bandwidth on 10 bytes per parameter",
+        0.85,
+        _fraction(_MATRIX, "of copy"),
     ),
     _race(
         "A1, torch",
@@ -200,54 +207,47 @@ TARGETS: Final = (
         1,
         _speedup(_MATRIX, "torch fused", of="adamw/4096x4096"),
     ),
-    Target(
-        name="A2",
-        what="Adafactor, the 291 tensors of Llama 2 7B: the same (19 ms on an H200)",
-        limit=0.826,
-        at_least=True,
-        value=_fraction("adafactor/llama-2-7b", "of copy"),
+    _at_least(
+        "A2",
+        "Adafactor, the 291 tensors of Llama 2 7B: the same (19 ms on an H200)",
+        0.826,
+        _fraction("adafactor/llama-2-7b", "of copy"),
     ),
-    Target(
-        name="A3",
-        what="Adafactor: time that stochastic rounding adds to rounding to nearest, as a part",
-        limit=0.05,
-        at_least=False,
-        value=_noise_surcharge,
+    _at_most(
+        "A3",
+        "Adafactor: time that stochastic rounding adds to rounding to nearest, as a part",
+        0.05,
+        _noise_surcharge,
     ),
-    Target(
-        name="A4",
-        what="Adafactor, Llama 2 7B: bytes of state and workspace per byte of weights, as they are asked for",
-        limit=0.003,
-        at_least=False,
-        value=_planned_memory,
+    _at_most(
+        "A4",
+        "Adafactor, Llama 2 7B: bytes of state and workspace per byte of weights, as they are asked for",
+        0.003,
+        _planned_memory,
     ),
-    Target(
-        name="A4 on the device",
-        what="the same: state, and what an update takes at its peak",
-        limit=0.003,
-        at_least=False,
-        value=_measured_memory,
+    _at_most(
+        "A4 on the device",
+        "the same: state, and what an update takes at its peak",
+        0.003,
+        _measured_memory,
     ),
-    Target(
-        name="A5",
-        what="AdamW, fp32 and bf16 state: the lower part of the copy bandwidth on 22 and 14 bytes per parameter",
-        limit=0.88,
-        at_least=True,
-        value=_both_adamws,
+    _at_least(
+        "A5",
+        "AdamW, fp32 and bf16 state: the lower part of the copy bandwidth on 22 and 14 bytes per parameter",
+        0.88,
+        _both_adamws,
     ),
-    Target(
-        name="C1",
-        what="loss of Llama 3 8B, 8192 tokens: part of the matrix product rate (38.6 ms on an H200)",
-        limit=0.85,
-        at_least=True,
-        value=_fraction(_LLAMA, "of matmul"),
+    _at_least(
+        "C1",
+        "loss of Llama 3 8B, 8192 tokens: part of the matrix product rate (38.6 ms on an H200)",
+        0.85,
+        _fraction(_LLAMA, "of matmul"),
     ),
-    Target(
-        name="C1 memory",
-        what="the same: MiB of either pass beyond the gradients it has to hold, fp32 for the weight while they add up",
-        limit=256,
-        at_least=False,
-        value=_working(_LLAMA),
+    _at_most(
+        "C1 memory",
+        "the same: MiB of either pass beyond the gradients it has to hold, fp32 for the weight while they add up",
+        256,
+        _working(_LLAMA),
     ),
     _race("C1, liger", "liger, its own chunks, fp32 gradient of the weight", 1.5, _speedup(_LLAMA, "liger")),
     _race(
@@ -260,54 +260,47 @@ TARGETS: Final = (
         _speedup(_LLAMA, "torch linear_cross_entropy"),
     ),
     _race("C1, quack", "quack, whose chunk of logits takes 1 GiB", 0.95, _speedup(_LLAMA, "quack")),
-    Target(
-        name="C2",
-        what="loss of Gemma 2 2B, 8192 tokens: part of the matrix product rate (43 ms on an H200)",
-        limit=0.85,
-        at_least=True,
-        value=_fraction(_GEMMA, "of matmul"),
+    _at_least(
+        "C2",
+        "loss of Gemma 2 2B, 8192 tokens: part of the matrix product rate (43 ms on an H200)",
+        0.85,
+        _fraction(_GEMMA, "of matmul"),
     ),
-    Target(
-        name="C2 memory",
-        what="the same: MiB of either pass beyond the gradients it has to hold, fp32 for the weight while they add up",
-        limit=512,
-        at_least=False,
-        value=_working(_GEMMA),
+    _at_most(
+        "C2 memory",
+        "the same: MiB of either pass beyond the gradients it has to hold, fp32 for the weight while they add up",
+        512,
+        _working(_GEMMA),
     ),
     _race("C2, liger", "liger, its own chunks, fp32 gradient of the weight", 3, _speedup(_GEMMA, "liger")),
-    Target(
-        name="C3",
-        what="loss of Llama 3 8B, 2048 tokens: part of the matrix product rate",
-        limit=0.75,
-        at_least=True,
-        value=_fraction(_SMALL, "of matmul"),
+    _at_least(
+        "C3",
+        "loss of Llama 3 8B, 2048 tokens: part of the matrix product rate",
+        0.75,
+        _fraction(_SMALL, "of matmul"),
     ),
-    Target(
-        name="C4",
-        what="loss of Llama 3 8B in tiny mode: part of the matrix product rate",
-        limit=0.60,
-        at_least=True,
-        value=_fraction(_LLAMA, "of matmul", _TINY),
+    _at_least(
+        "C4",
+        "loss of Llama 3 8B in tiny mode: part of the matrix product rate",
+        0.60,
+        _fraction(_LLAMA, "of matmul", _TINY),
     ),
-    Target(
-        name="C4 memory",
-        what="the same: MiB of either pass beyond the gradients, all in bf16",
-        limit=64,
-        at_least=False,
-        value=_working(_LLAMA, _TINY),
+    _at_most(
+        "C4 memory",
+        "the same: MiB of either pass beyond the gradients, all in bf16",
+        64,
+        _working(_LLAMA, _TINY),
     ),
-    Target(
-        name="C5",
-        what="loss: largest absolute error against fp64",
-        limit=1e-4,
-        at_least=False,
-        value=_largest_loss_error,
+    _at_most(
+        "C5",
+        "loss: largest absolute error against fp64",
+        1e-4,
+        _largest_loss_error,
     ),
-    Target(
-        name="C5 gradients",
-        what="loss: largest error of a gradient, in units of that of plain bf16 torch",
-        limit=1.25,
-        at_least=False,
-        value=_worst_gradient,
+    _at_most(
+        "C5 gradients",
+        "loss: largest error of a gradient, in units of that of plain bf16 torch",
+        1.25,
+        _worst_gradient,
     ),
 )

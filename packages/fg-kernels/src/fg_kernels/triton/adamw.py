@@ -8,8 +8,18 @@ import triton
 import triton.language as tl
 
 from fg_kernels.triton.cases import CompileCase
-from fg_kernels.triton.launch import Config, configs_of, launch_on
-from fg_kernels.triton.parameters import Lookup, count_of, index_of, loaded, narrowed, pointer_of, stored
+from fg_kernels.triton.launch import Config
+from fg_kernels.triton.parameters import (
+    Lookup,
+    cases_of,
+    count_of,
+    index_of,
+    launch_tiles,
+    loaded,
+    narrowed,
+    pointer_of,
+    stored,
+)
 from fg_kernels.triton.quantization import (
     decode_dynamic,
     decode_dynamic_unsigned,
@@ -131,24 +141,12 @@ def _encoded(
 
 def adamw_(lookup: Lookup, variant: Mapping[str, int], config: Config) -> None:
     """Launch; `variant` are the compile-time arguments beside the blocks of `config`."""
-    launch_on(lookup.tiles, adamw, (lookup.tiles.shape[0],), *lookup, config=config, **variant)
+    launch_tiles(adamw, lookup, variant, config)
 
 
 def compile_cases(arch: int) -> Iterator[CompileCase]:
     """See `fg_kernels.triton.cases`."""
-    signature = {"tiles": "*i32", "table": "*i64", "steps": "*i64", "numbers": "*fp32"}
-    for config in configs_of("adamw", arch):
-        for name, variant in _variants():
-            yield CompileCase(
-                name=f"adamw/{name}",
-                kernel=adamw,
-                signature=signature,
-                constants=variant,
-                config=config,
-                elements=config.blocks["BLOCK"],
-                divisible=frozenset(signature),
-                wide=bool(variant["EVEN"]),
-            )
+    return cases_of("adamw", adamw, dict(_variants()), arch)
 
 
 def _variants() -> Iterator[tuple[str, dict[str, int]]]:

@@ -12,12 +12,15 @@ An index or value has the shape (rows, 256): 256 elements are a block of an 8-bi
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
 
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from fg_kernels.triton.cases import CompileCase
+from fg_kernels.triton.launch import Config, configs_of, launch_on
 from fg_kernels.triton.rounding import bf16_to_fp32, noise16, round_stochastically, round_to_nearest
 
 QUANTUM: Final = 256
@@ -43,6 +46,28 @@ class Lookup(NamedTuple):
     table: Tensor
     steps: Tensor
     numbers: Tensor
+
+
+def launch_tiles(kernel: Any, lookup: Lookup, variant: Mapping[str, Any], config: Config) -> None:
+    """Launch `kernel` with one program per tile; `variant` are its compile-time arguments beside the blocks."""
+    launch_on(lookup.tiles, kernel, (lookup.tiles.shape[0],), *lookup, config=config, **variant)
+
+
+def cases_of(op: str, kernel: Any, variants: Mapping[str, Mapping[str, Any]], arch: int) -> Iterator[CompileCase]:
+    """`kernel` in all of its variants, with every config of `op`; see `fg_kernels.triton.cases`."""
+    signature = {"tiles": "*i32", "table": "*i64", "steps": "*i64", "numbers": "*fp32"}
+    for config in configs_of(op, arch):
+        for name, variant in variants.items():
+            yield CompileCase(
+                name=f"{op}/{name}",
+                kernel=kernel,
+                signature=signature,
+                constants=variant,
+                config=config,
+                elements=config.blocks["BLOCK"],
+                divisible=frozenset(signature),
+                wide=bool(variant["EVEN"]),
+            )
 
 
 @triton.jit

@@ -8,8 +8,17 @@ import triton
 import triton.language as tl
 
 from fg_kernels.triton.cases import CompileCase
-from fg_kernels.triton.launch import Config, configs_of, launch_on
-from fg_kernels.triton.parameters import Lookup, count_of, index_of, loaded, narrowed, stored
+from fg_kernels.triton.launch import Config
+from fg_kernels.triton.parameters import (
+    Lookup,
+    cases_of,
+    count_of,
+    index_of,
+    launch_tiles,
+    loaded,
+    narrowed,
+    stored,
+)
 
 # Columns of the table (one name comes before them), and how many hyper-parameters there are.
 _PARAMETER = tl.constexpr(5)
@@ -66,24 +75,12 @@ def sgd(
 
 def sgd_(lookup: Lookup, variant: Mapping[str, bool], config: Config) -> None:
     """Launch; `variant` are the compile-time arguments beside the blocks of `config`."""
-    launch_on(lookup.tiles, sgd, (lookup.tiles.shape[0],), *lookup, config=config, **variant)
+    launch_tiles(sgd, lookup, variant, config)
 
 
 def compile_cases(arch: int) -> Iterator[CompileCase]:
     """See `fg_kernels.triton.cases`."""
-    signature = {"tiles": "*i32", "table": "*i64", "steps": "*i64", "numbers": "*fp32"}
-    for config in configs_of("sgd", arch):
-        for name, variant in _variants():
-            yield CompileCase(
-                name=f"sgd/{name}",
-                kernel=sgd,
-                signature=signature,
-                constants=variant,
-                config=config,
-                elements=config.blocks["BLOCK"],
-                divisible=frozenset(signature),
-                wide=bool(variant["EVEN"]),
-            )
+    return cases_of("sgd", sgd, dict(_variants()), arch)
 
 
 def _variants() -> Iterator[tuple[str, dict[str, bool]]]:
