@@ -20,7 +20,7 @@ from fg_tls import (
     TokenFileError,
     TokenStore,
     UnlistedRouteError,
-    bind_loopback,
+    bind,
     read_token,
     serve,
     token_path,
@@ -85,7 +85,7 @@ def test_mounted_applications_are_refused():
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.168.1.2", "127.0.0.2", "example.org", "::ffff:0.0.0.0"])
 def test_other_addresses_are_refused(host):
     with pytest.raises(AddressError, match="clear text"):
-        bind_loopback(host, 0)
+        bind(host, 0)
 
 
 def test_sockets_made_elsewhere_are_checked_too():
@@ -97,11 +97,11 @@ def test_sockets_made_elsewhere_are_checked_too():
 
 def test_a_port_in_use(server):
     with pytest.raises(PortInUseError, match=rf"^port {server.serving.port} on 127\.0\.0\.1 is in use"):
-        bind_loopback("127.0.0.1", server.serving.port)
+        bind("127.0.0.1", server.serving.port)
 
 
 def test_a_socket_bound_before_is_served(start):
-    listener = bind_loopback("localhost", 0)
+    listener = bind("localhost", 0)
     port = listener.getsockname()[1]
     server = start(sockets=[listener])
     assert server.serving.port == port

@@ -53,9 +53,9 @@ def run_server(settings: ServerSettings, say: Callable[[str], None]) -> None:
         SettingsError, fg_tls.TlsError, fg_models.ModelError: something the user can correct.
     """
     from fg_inference.chat import ChatFormat, read_template
-    from fg_tls import Serving, TokenStore, bind_loopback, serve
+    from fg_tls import Serving, TokenStore, bind, serve
 
-    with bind_loopback(settings.host, settings.port) as listener:
+    with bind(settings.host, settings.port) as listener:
         tokens = TokenStore(settings.auth_token_file)
         template = read_template(settings.chat_template) if settings.chat_template else None
         engine = _load(settings, say)

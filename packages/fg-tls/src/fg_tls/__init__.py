@@ -1,4 +1,4 @@
-"""One way to serve: every listener of Forgather has a token, a host check and declared access for each route."""
+"""One way to serve: every listener of Forgather has TLS or stays on loopback, with declared access for each route."""
 
 from __future__ import annotations
 
@@ -7,35 +7,59 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fg_tls.access import PUBLIC as PUBLIC
+    from fg_tls.access import WEBSOCKET as WEBSOCKET
     from fg_tls.access import Access as Access
     from fg_tls.access import AccessTable as AccessTable
+    from fg_tls.access import certificate as certificate
     from fg_tls.access import token as token
+    from fg_tls.binding import bind as bind
+    from fg_tls.contexts import Source as Source
     from fg_tls.errors import AddressError as AddressError
+    from fg_tls.errors import CertificateError as CertificateError
+    from fg_tls.errors import EndpointError as EndpointError
+    from fg_tls.errors import HostNameError as HostNameError
+    from fg_tls.errors import JoinError as JoinError
+    from fg_tls.errors import NotProvisionedError as NotProvisionedError
+    from fg_tls.errors import PeerError as PeerError
     from fg_tls.errors import PortInUseError as PortInUseError
+    from fg_tls.errors import StoreError as StoreError
     from fg_tls.errors import TlsError as TlsError
     from fg_tls.errors import TokenFileError as TokenFileError
     from fg_tls.errors import UnlistedRouteError as UnlistedRouteError
-    from fg_tls.loopback import bind_loopback as bind_loopback
+    from fg_tls.identity import Peer as Peer
+    from fg_tls.names import Names as Names
     from fg_tls.serving import Serving as Serving
     from fg_tls.serving import serve as serve
-    from fg_tls.tokens import Peer as Peer
+    from fg_tls.store import Store as Store
     from fg_tls.tokens import TokenStore as TokenStore
     from fg_tls.tokens import read_token as read_token
     from fg_tls.tokens import token_path as token_path
 
 _MODULES = {
-    "PUBLIC": "access",
     "Access": "access",
     "AccessTable": "access",
     "AddressError": "errors",
-    "Peer": "tokens",
+    "CertificateError": "errors",
+    "EndpointError": "errors",
+    "HostNameError": "errors",
+    "JoinError": "errors",
+    "Names": "names",
+    "NotProvisionedError": "errors",
+    "PUBLIC": "access",
+    "Peer": "identity",
+    "PeerError": "errors",
     "PortInUseError": "errors",
     "Serving": "serving",
+    "Source": "contexts",
+    "Store": "store",
+    "StoreError": "errors",
     "TlsError": "errors",
     "TokenFileError": "errors",
     "TokenStore": "tokens",
     "UnlistedRouteError": "errors",
-    "bind_loopback": "loopback",
+    "WEBSOCKET": "access",
+    "bind": "binding",
+    "certificate": "access",
     "read_token": "tokens",
     "serve": "serving",
     "token": "access",
@@ -44,17 +68,29 @@ _MODULES = {
 
 __all__ = [
     "PUBLIC",
+    "WEBSOCKET",
     "Access",
     "AccessTable",
     "AddressError",
+    "CertificateError",
+    "EndpointError",
+    "HostNameError",
+    "JoinError",
+    "Names",
+    "NotProvisionedError",
     "Peer",
+    "PeerError",
     "PortInUseError",
     "Serving",
+    "Source",
+    "Store",
+    "StoreError",
     "TlsError",
     "TokenFileError",
     "TokenStore",
     "UnlistedRouteError",
-    "bind_loopback",
+    "bind",
+    "certificate",
     "read_token",
     "serve",
     "token",

@@ -8,27 +8,16 @@ import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from fg_config.files import atomic_write, private_directory
 from fg_config.paths import config_dir
 from fg_tls.errors import TokenFileError
+from fg_tls.identity import Peer
 
 _BYTES: Final = 32
 _SHORTEST: Final = 32  # characters; half of what we generate
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peer:
-    """Who calls, in `scope["extensions"]["forgather.peer"]` of a request; `scopes` None means all of them."""
-
-    scopes: frozenset[str] | None = None
-
-    def has(self, scopes: frozenset[str]) -> bool:
-        """Whether the caller holds every one of `scopes`."""
-        return self.scopes is None or scopes <= self.scopes
 
 
 def token_path(service: str, port: int) -> Path:

@@ -1,4 +1,4 @@
-"""Sockets that only this machine can reach."""
+"""Sockets to listen on, and when one may leave this machine."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import socket
 import sys
 
 from fg_tls.errors import AddressError, PortInUseError
+from fg_tls.names import Address, as_address
 
 
-def bind_loopback(host: str, port: int) -> socket.socket:
-    """A TCP socket bound to a loopback address; port 0 takes a free one. It refuses connections until it is served.
+def bind(host: str, port: int) -> socket.socket:
+    """A bound TCP socket; port 0 takes a free one. It refuses connections until it is served.
 
     Bind before slow preparations, such as loading a model, so that a port in use is reported at once.
 
     Raises:
-        AddressError: `host` is not a loopback address, or the address cannot be used.
+        AddressError: `host` is no address, or it cannot be used.
         PortInUseError: another program listens there.
     """
-    address = loopback_address(host)
+    address = listening_address(host)
     if not 0 <= port <= 65535:
         raise AddressError(f"port {port} is not between 0 and 65535")
     listener = socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET, socket.SOCK_STREAM)
@@ -33,22 +34,33 @@ def bind_loopback(host: str, port: int) -> socket.socket:
     return listener
 
 
-def loopback_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """`host` as an address of this machine only; the one name that is known is `localhost`.
+def listening_address(host: str) -> Address:
+    """`host` as an address to listen on; the one name that is known is `localhost`.
 
     Raises:
-        AddressError: it is anything else.
+        AddressError: it is no address.
     """
-    try:
-        address = ipaddress.ip_address("127.0.0.1" if host.lower() == "localhost" else host.strip("[]"))
-    except ValueError:
-        address = None
-    if address is None or str(address) not in ("127.0.0.1", "::1"):
+    address = as_address("127.0.0.1" if host.lower() == "localhost" else host)
+    if address is None:
         raise AddressError(
-            f"refuses to listen on {host!r}: requests and tokens would leave this machine in clear text; listen on "
-            "127.0.0.1, and from elsewhere use a tunnel (ssh -L PORT:127.0.0.1:PORT THIS_MACHINE)"
+            f"{host!r} is no address to listen on; write 127.0.0.1, 0.0.0.0 or an address of this machine"
         )
     return address
+
+
+def refuse_clear_text(listener: socket.socket) -> None:
+    """Check that nothing leaves this machine through `listener`.
+
+    Raises:
+        AddressError: it is not bound to loopback.
+    """
+    host, port = listener.getsockname()[:2]
+    if not ipaddress.ip_address(host).is_loopback:
+        raise AddressError(
+            f"refuses to listen on {host} port {port} in clear text: everybody on the network could read tokens and "
+            "requests; run `forgather tls init` (or `forgather tls join` where an authority exists), or listen on "
+            "127.0.0.1 and use a tunnel (ssh -L PORT:127.0.0.1:PORT THIS_MACHINE); `--insecure` listens all the same"
+        )
 
 
 def _explained(error: OSError, host: str, port: int) -> AddressError | PortInUseError:

@@ -1,0 +1,41 @@
+"""Which certificates count, request by request.
+
+The handshake has verified the chain. Dates, revocation and roles are looked at again for every request: a connection
+may outlive the certificate that opened it.
+"""
+
+from __future__ import annotations
+
+from fg_tls.certificates import Certificate, read_der
+from fg_tls.clock import SYSTEM, Clock
+from fg_tls.contexts import Live, Source
+from fg_tls.identity import Peer
+
+
+class Peers:
+    """Makes a `Peer` of the certificate that a client has shown."""
+
+    def __init__(self, source: Source, *, clock: Clock = SYSTEM) -> None:
+        self._live = Live(source)
+        self._clock = clock
+
+    def peer(self, der: bytes) -> Peer | None:
+        """The holder of a certificate; None when it has run out, is revoked, or is not that of a member."""
+        certificate = read_der(der)
+        if certificate.member is None or self.refusal(certificate) is not None:
+            return None
+        return Peer(
+            name=certificate.member.id, role=certificate.member.role, scopes=frozenset(), certificate=certificate
+        )
+
+    def refusal(self, certificate: Certificate) -> str | None:
+        """Why `certificate` does not count now; None when it does."""
+        self._live.changed()
+        now = self._clock()
+        if certificate in self._live.material.revoked:
+            return "it is revoked"
+        if now < certificate.not_before:
+            return f"it is valid from {certificate.not_before:%Y-%m-%d %H:%M} UTC"
+        if now > certificate.not_after:
+            return f"it ran out on {certificate.not_after:%Y-%m-%d %H:%M} UTC"
+        return None
