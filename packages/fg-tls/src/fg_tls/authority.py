@@ -6,7 +6,6 @@ member in a URI; the authority decides every field of it, whatever the request f
 
 from __future__ import annotations
 
-import ipaddress
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -75,12 +74,7 @@ class Authority:
     @property
     def constraints(self) -> Constraints:
         """What this authority may vouch for."""
-        permitted = self.certificate.x509.extensions.get_extension_for_class(x509.NameConstraints).value
-        subtrees = permitted.permitted_subtrees or []
-        return Constraints(
-            domains=tuple(each.value for each in subtrees if isinstance(each, x509.DNSName)),
-            networks=tuple(ipaddress.ip_network(each.value) for each in subtrees if isinstance(each, x509.IPAddress)),
-        )
+        return self.certificate.constraints or Constraints(domains=(), networks=())
 
     def issue(
         self,

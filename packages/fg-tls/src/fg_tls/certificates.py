@@ -11,11 +11,12 @@ from functools import lru_cache
 from typing import Final, Literal, TypeVar
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from fg_tls.errors import CertificateError
-from fg_tls.names import Names
+from fg_tls.names import Constraints, Names
 
 E = TypeVar("E", bound=x509.ExtensionType)
 Role = Literal["member", "submitter"]
@@ -73,8 +74,28 @@ class Certificate:
     def x509(self) -> x509.Certificate:
         return x509.load_der_x509_certificate(self.der)
 
+    @property
+    def constraints(self) -> Constraints | None:
+        """What an authority may vouch for; None when nothing limits it."""
+        found = _extension(self.x509, x509.NameConstraints)
+        if found is None:
+            return None
+        subtrees = found.permitted_subtrees or []
+        return Constraints(
+            domains=tuple(each.value for each in subtrees if isinstance(each, x509.DNSName)),
+            networks=tuple(ipaddress.ip_network(each.value) for each in subtrees if isinstance(each, x509.IPAddress)),
+        )
+
     def valid_at(self, now: datetime) -> bool:
         return self.not_before <= now <= self.not_after
+
+    def issued_by(self, authority: Certificate) -> bool:
+        """Whether the key of `authority` has signed this certificate, under its name."""
+        try:
+            self.x509.verify_directly_issued_by(authority.x509)
+        except (InvalidSignature, ValueError, TypeError):
+            return False
+        return True
 
 
 def read_pem(data: bytes, origin: str) -> list[Certificate]:

@@ -74,7 +74,8 @@ class Constraints:
         )
 
     def _permits_hostname(self, name: str) -> bool:
-        return any(name == domain or name.endswith(f".{domain}") for domain in self.domains)
+        lower = name.lower()
+        return any(f".{lower}".endswith(f".{domain.lower()}") for domain in self.domains)
 
     def _permits_address(self, address: Address) -> bool:
         return any(address in network for network in self.networks)
