@@ -147,7 +147,7 @@ def of_x509(certificate: x509.Certificate) -> Certificate:
         is_authority=basic is not None and basic.ca,
         is_constrained=_extension(certificate, x509.NameConstraints) is not None,
         for_servers=usage is None or ExtendedKeyUsageOID.SERVER_AUTH in usage,
-        for_clients=usage is None or ExtendedKeyUsageOID.CLIENT_AUTH in usage,
+        for_clients=usage is not None and ExtendedKeyUsageOID.CLIENT_AUTH in usage,  # only our own, which say so
         key_hash=key_hash(certificate.public_key()),
         issuer_key_id=issuer_key.key_identifier if issuer_key else None,
     )

@@ -1,0 +1,1 @@
+"""Attacks on a served application, over real sockets."""
