@@ -1,0 +1,169 @@
+"""The issuer: the authority's key, its books, and the rules by which it signs.
+
+What comes over the network is judged here, without any HTTP; `issuer_app` carries it. A request that is not admitted
+changes nothing but the count of wrong guesses.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from fg_tls.book_entries import MemberEntry, TokenEntry
+from fg_tls.books import Books, Ledger
+from fg_tls.bulletin import Bulletin, issued_by
+from fg_tls.certificates import Certificate, Member, Role
+from fg_tls.clock import SYSTEM, Clock
+from fg_tls.errors import CertificateError, JoinError
+from fg_tls.granting import grant
+from fg_tls.join_messages import JoinRequest, answer_mac, same_mac
+from fg_tls.join_token import JoinToken
+from fg_tls.names import Address, Names, parse_names
+from fg_tls.signing_requests import requested_key
+from fg_tls.store import Store
+
+TOKEN_LIFETIME: Final = timedelta(minutes=15)
+_NO_NAMES: Final = Names()
+
+
+class Issuer:
+    """Hands out join tokens and certificates on the host of the authority."""
+
+    def __init__(self, store: Store, clock: Clock = SYSTEM) -> None:
+        self.store = store
+        self.clock = clock
+        self.books = Books(store)
+
+    # --- join tokens -------------------------------------------------------------------------------------------------
+
+    def create_token(
+        self,
+        *,
+        endpoints: Sequence[str],
+        role: Role = "member",
+        names: Names = _NO_NAMES,
+        lifetime: timedelta = TOKEN_LIFETIME,
+    ) -> JoinToken:
+        """A token for one host, and its entry in the books. With `names`, the host gets those and no others.
+
+        Raises:
+            NotProvisionedError: there is no authority here.
+            CertificateError: the authority may not vouch for one of `names`.
+        """
+        if self.store.authority().constraints.permits(names) != names:
+            raise CertificateError(
+                f"the authority may not vouch for every one of {names}; it vouches for private addresses and domains, "
+                "and for names given to `forgather tls init --hostname`"
+            )
+        self._enrol_own_host()
+        now = self.clock()
+        token = JoinToken.create(authority=self.pinned().key_hash, endpoints=endpoints)
+        entry = TokenEntry(id=token.id, secret=token.secret, role=role, names=names, expires=now + lifetime)
+        self.books.add_token(entry, now=now)
+        return token
+
+    def pinned(self) -> Certificate:
+        """The authority that a joining host can check this host by: the one that vouches for its certificate."""
+        own = self.store.identity().certificate
+        return next(
+            (each for each in self.store.cluster_authorities() if issued_by(own, each)),
+            self.store.authority().certificate,
+        )
+
+    # --- joining -----------------------------------------------------------------------------------------------------
+
+    def announcement(self) -> dict[str, Any]:
+        """What anybody may know: the authorities, to be compared with the hash in a token, and the time here."""
+        authorities = b"".join(each.pem for each in self.store.cluster_authorities())
+        return {"authorities": authorities.decode("ascii"), "time": self.clock().isoformat()}
+
+    def join(self, body: bytes, came_from: Address | None = None) -> tuple[str, dict[str, Any]]:
+        """The id of the token that a request used up, and the answer to it.
+
+        The token is used up, durably, before the answer exists: after a crash in between nobody has joined, and the
+        token holds no more.
+
+        Raises:
+            JoinError: the token does not hold, the request is not by somebody who knows it, or a name is taken.
+            CertificateError, HostNameError: what it asks for is malformed.
+        """
+        request, mac = JoinRequest.from_json(body, authority=self.pinned().key_hash)
+        secret = self._authenticated(request, mac)
+        public_key = requested_key(request.csr)
+        with self.books.change() as ledger:
+            now = self.clock()
+            token = _usable(ledger, request.token_id, now)
+            member = Member(cluster=self.store.authority().cluster, role=token.role, id=str(uuid.uuid4()))
+            names = self._grant(ledger, member, parse_names(request.names), bound=token.names, came_from=came_from)
+            certificate = self.sign(public_key, member=member, names=names)
+            ledger.record_issue(certificate, now=now, hostname=request.hostname)
+            ledger.tokens[token.id] = token.spent(now)
+        answer = self.answer(certificate)
+        return token.id, answer | {"mac": answer_mac(secret, mac, answer)}
+
+    def _authenticated(self, request: JoinRequest, mac: str) -> bytes:
+        """The secret of the token, when the request was made by somebody who knows it; a wrong guess is counted."""
+        with self.books.change() as ledger:
+            token = _usable(ledger, request.token_id, self.clock())
+            if same_mac(mac, request.mac(token.secret)):
+                return token.secret
+            ledger.tokens[token.id] = token.guessed_at()
+        raise JoinError(
+            "the join token is not the one that was handed out (wrong secret); copy the whole line once more"
+        )
+
+    # --- certificates ------------------------------------------------------------------------------------------------
+
+    def grant(self, member: Member, wanted: Names, *, came_from: Address | None = None) -> Names:
+        """The names that `member` may have, of those it wants.
+
+        Raises:
+            JoinError: another live member holds one of the host names.
+        """
+        return self._grant(self.books.read(), member, wanted, came_from=came_from)
+
+    def sign(self, public_key: ec.EllipticCurvePublicKey, *, member: Member, names: Names) -> Certificate:
+        """A certificate that the books do not know yet; record it before it leaves this host."""
+        return self.store.authority().issue(public_key, member=member, names=names, now=self.clock())
+
+    def answer(self, certificate: Certificate) -> dict[str, Any]:
+        """A certificate for its owner, with everything that a member keeps."""
+        return {"certificate": certificate.pem.decode("ascii")} | Bulletin.of(self.store).to_json()
+
+    def _grant(
+        self,
+        ledger: Ledger,
+        member: Member,
+        wanted: Names,
+        *,
+        bound: Names = _NO_NAMES,
+        came_from: Address | None = None,
+    ) -> Names:
+        others = _live_others(ledger, member.id, self.clock())
+        constraints = self.store.authority().constraints
+        return grant(wanted, role=member.role, others=others, constraints=constraints, bound=bound, came_from=came_from)
+
+    def _enrol_own_host(self) -> None:
+        """Have the certificate of this host in the books too, so that nobody else gets its names."""
+        own = self.store.identity().certificate
+        if own.member is not None and self.books.member(own.member.id) is None:
+            self.books.record_issue(own, now=self.clock(), hostname=next(iter(own.names.hostnames), ""))
+
+
+def _usable(ledger: Ledger, token_id: str, now: datetime) -> TokenEntry:
+    token = ledger.tokens.get(token_id)
+    refusal = "nobody here handed it out" if token is None else token.refusal(now)
+    if token is None or refusal is not None:
+        raise JoinError(
+            f"the join token does not hold: {refusal}; make a new one with `forgather tls join-token` on the host of "
+            "the authority"
+        )
+    return token
+
+
+def _live_others(ledger: Ledger, member_id: str, now: datetime) -> list[MemberEntry]:
+    return [each for each in ledger.members.values() if each.id != member_id and each.is_live(now)]
