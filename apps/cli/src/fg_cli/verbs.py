@@ -58,6 +58,9 @@ _TABLE: Final = {
     "fg_kernels.commands": {
         "kernels": "measure, check, compile and tune the kernels on this machine",
     },
+    "fg_tls.commands": {
+        "tls": "give this host a certificate, let others join, and find out why two cannot talk",
+    },
     "fg_inference.commands": {
         "inf": "serve a model over HTTP, or talk to a server",
     },

@@ -54,9 +54,9 @@ def diagnose(host: str, port: int, store: Store, clock: Clock = SYSTEM, *, path:
     target = Target(host=host, port=port, path=path)
     shown = look(target, unverified())
     if shown.certificate is None:
-        return _no_tls(target, shown)
+        return _no_tls(target, shown, store)
     try:
-        visit = _Visit(target=target, shown=shown, material=store.material(), now=clock(), own=_own(store))
+        visit = _Visit(target=target, shown=shown, material=store.client_material(), now=clock(), own=_own(store))
     except TlsError as error:
         return Diagnosis(cause="files", sentence=str(error))
     return next(visit.problems(), None) or visit.with_our_certificate()
@@ -89,7 +89,7 @@ def explain(error: Exception, url: str, *, store: Store | None = None, clock: Cl
 # --- without TLS -----------------------------------------------------------------------------------------------------
 
 
-def _no_tls(target: Target, seen: Seen) -> Diagnosis:
+def _no_tls(target: Target, seen: Seen, store: Store) -> Diagnosis:
     match seen.failure:
         case "unknown-host":
             sentence = f"no address is known for {target.host!r} ({seen.detail})"
@@ -116,15 +116,25 @@ def _no_tls(target: Target, seen: Seen) -> Diagnosis:
                 remedy="check that the host is up, and that no firewall drops the port",
             )
     if speaks_http(target):
-        return Diagnosis(
-            cause="plain-http",
-            sentence=f"{target} speaks plain HTTP, without TLS",
-            remedy="use http:// if it is on this machine; elsewhere run `forgather tls enable` there and restart it",
-        )
+        return _plain_http(target, store)
     return Diagnosis(
         cause="not-tls",
         sentence=f"{target} accepts connections and ends them without a certificate ({seen.detail})",
         remedy="check that the port is that of the server you mean",
+    )
+
+
+def _plain_http(target: Target, store: Store) -> Diagnosis:
+    if target.host in ("localhost", "127.0.0.1", "::1") and not store.enabled:
+        return Diagnosis(
+            cause="disabled",
+            sentence=f"{target} speaks plain HTTP, for TLS is disabled on this host",
+            remedy="use http://, or run `forgather tls enable` and restart the server",
+        )
+    return Diagnosis(
+        cause="plain-http",
+        sentence=f"{target} speaks plain HTTP, without TLS",
+        remedy="use http:// if it is on this machine; elsewhere run `forgather tls enable` there and restart it",
     )
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from fg_config.files import atomic_write, private_directory
-from fg_tls.certificates import Certificate, read_pem
+from fg_tls.certificates import Certificate
 from fg_tls.errors import CertificateError, NotProvisionedError, StoreError
 from fg_tls.store import Store
 
@@ -128,16 +128,13 @@ def _kept(store: Store) -> list[Path]:
     return sorted(_directory(store).glob("forgather-*.crt"))
 
 
-def _own_authorities(store: Store) -> list[Certificate]:
-    path = store.directory / "authorities.pem"
-    try:
-        return read_pem(path.read_bytes(), str(path))
-    except FileNotFoundError as error:
+def _own_authorities(store: Store) -> tuple[Certificate, ...]:
+    found = store.cluster_authorities()
+    if not found:
         raise NotProvisionedError(
             f"no authority in {store.directory}; run `forgather tls init`, or `forgather tls join`"
-        ) from error
-    except OSError as error:
-        raise StoreError(f"cannot read {path}: {error.strerror}") from error
+        )
+    return found
 
 
 def _check_constraints(authority: Certificate) -> None:
