@@ -23,8 +23,10 @@ from fg_tls.granting import grant
 from fg_tls.join_messages import JoinRequest, answer_mac, same_mac
 from fg_tls.join_token import JoinToken
 from fg_tls.names import Address, Names, parse_names
+from fg_tls.rotation import successions
 from fg_tls.signing_requests import requested_key
 from fg_tls.store import Store
+from fg_tls.succession import successions
 
 TOKEN_LIFETIME: Final = timedelta(minutes=15)
 _NO_NAMES: Final = Names()
@@ -79,7 +81,11 @@ class Issuer:
     def announcement(self) -> dict[str, Any]:
         """What anybody may know: the authorities, to be compared with the hash in a token, and the time here."""
         authorities = b"".join(each.pem for each in self.store.cluster_authorities())
-        return {"authorities": authorities.decode("ascii"), "time": self.clock().isoformat()}
+        return {
+            "authorities": authorities.decode("ascii"),
+            "successions": [each.to_json() for each in successions(self.store)],
+            "time": self.clock().isoformat(),
+        }
 
     def join(self, body: bytes, came_from: Address | None = None) -> tuple[str, dict[str, Any]]:
         """The id of the token that a request used up, and the answer to it.

@@ -166,6 +166,6 @@ def _unverified_reason(error: ssl.SSLCertVerificationError, endpoint: str, now: 
         return f"the certificate of {endpoint} does not hold now ({error.verify_message}); {clock}; nothing was sent"
     return (
         f"whoever answers at {endpoint} has no certificate of the authority that the token names "
-        f"({error.verify_message}), so nothing was sent; somebody may stand in between, or the issuer needs this name in "
-        "its certificate"
+        f"({error.verify_message}), so nothing was sent; somebody may stand in between, or the issuer needs this name "
+        "in its certificate"
     )
