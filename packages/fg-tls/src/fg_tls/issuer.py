@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fg_tls.book_entries import MemberEntry, TokenEntry
 from fg_tls.books import Books, Ledger
-from fg_tls.bulletin import Bulletin, issued_by
+from fg_tls.bulletin import Bulletin
 from fg_tls.certificates import Certificate, Member, Role
 from fg_tls.clock import SYSTEM, Clock
 from fg_tls.errors import CertificateError, JoinError
@@ -23,7 +23,6 @@ from fg_tls.granting import grant
 from fg_tls.join_messages import JoinRequest, answer_mac, same_mac
 from fg_tls.join_token import JoinToken
 from fg_tls.names import Address, Names, parse_names
-from fg_tls.rotation import successions
 from fg_tls.signing_requests import requested_key
 from fg_tls.store import Store
 from fg_tls.succession import successions
@@ -72,7 +71,7 @@ class Issuer:
         """The authority that a joining host can check this host by: the one that vouches for its certificate."""
         own = self.store.identity().certificate
         return next(
-            (each for each in self.store.cluster_authorities() if issued_by(own, each)),
+            (each for each in self.store.cluster_authorities() if own.issued_by(each)),
             self.store.authority().certificate,
         )
 

@@ -14,15 +14,10 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from fg_tls.access import PUBLIC, AccessTable, certificate
-from fg_tls.answers import answer_proof, answer_renewal, answer_state
-from fg_tls.certificates import Certificate
 from fg_tls.errors import JoinError, StoreError, TlsError
-from fg_tls.identity import PEER, Peer
-from fg_tls.identity import PEER, Peer
 from fg_tls.issuer import Issuer
-from fg_tls.join_messages import LARGEST_MESSAGE, read_object
+from fg_tls.join_messages import LARGEST_MESSAGE
 from fg_tls.names import Address, as_address
-from fg_tls.proof import Challenges
 from fg_tls.proof import Challenges
 
 logger = logging.getLogger(__name__)
@@ -43,40 +38,18 @@ def create_issuer_app(issuer: Issuer, *, joined: Callable[[str], None] = lambda 
     """The application; `joined` is called with the id of a token as soon as its user has the answer."""
     challenges = Challenges(issuer.clock)
 
-    challenges = Challenges(issuer.clock)
-
     async def authorities(_request: Request) -> JSONResponse:
         return JSONResponse(issuer.announcement())
-
-    async def renew(request: Request) -> JSONResponse:
-        body = read_object(await _body(request))
-        return JSONResponse(await run_in_threadpool(answer_renewal, issuer, shown(request), body, came_from(request)))
-
-    async def prove(request: Request) -> JSONResponse:
-        body = read_object(await _body(request))
-        return JSONResponse(await run_in_threadpool(answer_proof, issuer, challenges, body, came_from(request)))
-
-    async def state(request: Request) -> JSONResponse:
-        since, wait = request.query_params.get("since", ""), request.query_params.get("wait", "")
-        seconds = min(float(wait), LONGEST_POLL) if wait.isdecimal() else LONGEST_POLL
-        return JSONResponse(await answer_state(issuer, shown(request), since=since, wait=seconds))
 
     async def join(request: Request) -> JSONResponse:
         body = await _body(request)
         token_id, answer = await run_in_threadpool(issuer.join, body, came_from(request))
         return JSONResponse(answer, background=BackgroundTask(joined, token_id))
 
-    async def renew(request: Request) -> JSONResponse:
-        body = read_object(await _body(request))
-        return JSONResponse(await run_in_threadpool(answer_renewal, issuer, _shown(request), body, came_from(request)))
-
-    async def prove(request: Request) -> JSONResponse:
-        body = read_object(await _body(request))
-        return JSONResponse(await run_in_threadpool(answer_proof, issuer, challenges, body, came_from(request)))
-
-    async def state(request: Request) -> JSONResponse:
-        since = request.query_params.get("since", "")
-        return JSONResponse(await answer_state(issuer, _shown(request), since=since))
+    async def join(request: Request) -> JSONResponse:
+        body = await _body(request)
+        token_id, answer = await run_in_threadpool(issuer.join, body, came_from(request))
+        return JSONResponse(answer, background=BackgroundTask(joined, token_id))
 
     return Starlette(
         routes=[
@@ -85,31 +58,14 @@ def create_issuer_app(issuer: Issuer, *, joined: Callable[[str], None] = lambda 
             Route("/v1/prove", prove, methods=["POST"]),
             Route("/v1/renew", renew, methods=["POST"]),
             Route("/v1/state", state),
-            Route("/v1/prove", prove, methods=["POST"]),
-            Route("/v1/renew", renew, methods=["POST"]),
-            Route("/v1/state", state),
         ],
         exception_handlers={TlsError: _refused},
     )
 
 
-def shown(request: Request) -> Certificate:
-    """The certificate that the guard has admitted the caller by."""
-    peer: Peer = request.scope["extensions"][PEER]
-    assert peer.certificate is not None, "the access table asks for a certificate"
-    return peer.certificate
-
-
 def came_from(request: Request) -> Address | None:
     """The address at the other end of the connection."""
     return as_address(request.client.host) if request.client else None
-
-
-def _shown(request: Request) -> Certificate:
-    """The certificate that a member has shown; the guard has checked it."""
-    peer: Peer = request.scope["extensions"][PEER]
-    assert peer.certificate is not None, "the access table asks for a certificate"
-    return peer.certificate
 
 
 async def _body(request: Request) -> bytes:

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fg_config.files import atomic_write, private_directory
 from fg_config.paths import config_dir
-from fg_tls import keys, settings
+from fg_tls import keys, revocation, settings
 from fg_tls.authority import Authority
 from fg_tls.certificates import Certificate, read_pem
 from fg_tls.contexts import Material
@@ -165,7 +165,7 @@ class Store:
         return tuple(dict.fromkeys(found))
 
     def cluster_authorities(self) -> tuple[Certificate, ...]:
-        """The authorities of our cluster, the newest first.
+        """The authorities of our cluster, the one that signs first.
 
         Raises:
             StoreError, CertificateError: the file cannot be used.
@@ -215,10 +215,13 @@ class Store:
         check_directory(self.directory)
         served = self.served()
         if served is None:
-            return Material(authorities=self.authorities())
+            return Material(authorities=self.authorities(), revoked=revocation.read(self))
         self._check(served)
         return Material(
-            certificate_file=served.certificate_file, key_file=served.key_file, authorities=self.authorities()
+            certificate_file=served.certificate_file,
+            key_file=served.key_file,
+            authorities=self.authorities(),
+            revoked=revocation.read(self),
         )
 
     def client_material(self) -> Material:
@@ -232,7 +235,7 @@ class Store:
         own = self.identity_path if _exists(self.identity_path) else None
         if own is not None:
             self.identity()
-        return Material(certificate_file=own, authorities=self.authorities())
+        return Material(certificate_file=own, authorities=self.authorities(), revoked=revocation.read(self))
 
     def read_state(self) -> dict[str, Any]:
         """What is remembered about renewals; nothing when that cannot be read."""
