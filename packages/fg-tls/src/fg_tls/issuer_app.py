@@ -46,10 +46,18 @@ def create_issuer_app(issuer: Issuer, *, joined: Callable[[str], None] = lambda 
         token_id, answer = await run_in_threadpool(issuer.join, body, came_from(request))
         return JSONResponse(answer, background=BackgroundTask(joined, token_id))
 
-    async def join(request: Request) -> JSONResponse:
-        body = await _body(request)
-        token_id, answer = await run_in_threadpool(issuer.join, body, came_from(request))
-        return JSONResponse(answer, background=BackgroundTask(joined, token_id))
+    async def renew(request: Request) -> JSONResponse:
+        body = read_object(await _body(request))
+        return JSONResponse(await run_in_threadpool(answer_renewal, issuer, _shown(request), body, came_from(request)))
+
+    async def prove(request: Request) -> JSONResponse:
+        body = read_object(await _body(request))
+        return JSONResponse(await run_in_threadpool(answer_proof, issuer, challenges, body, came_from(request)))
+
+    async def state(request: Request) -> JSONResponse:
+        since, wait = request.query_params.get("since", ""), request.query_params.get("wait", "")
+        seconds = min(float(wait), LONGEST_POLL) if wait.isdecimal() else LONGEST_POLL
+        return JSONResponse(await answer_state(issuer, _shown(request), since=since, wait=seconds))
 
     return Starlette(
         routes=[
@@ -66,6 +74,13 @@ def create_issuer_app(issuer: Issuer, *, joined: Callable[[str], None] = lambda 
 def came_from(request: Request) -> Address | None:
     """The address at the other end of the connection."""
     return as_address(request.client.host) if request.client else None
+
+
+def _shown(request: Request) -> Certificate:
+    """The certificate that the guard has admitted the caller by."""
+    peer: Peer = request.scope["extensions"][PEER]
+    assert peer.certificate is not None, "the access table asks for a certificate"
+    return peer.certificate
 
 
 async def _body(request: Request) -> bytes:
