@@ -14,9 +14,12 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from fg_tls.access import PUBLIC, AccessTable, certificate
+from fg_tls.answers import LONGEST_POLL, answer_proof, answer_renewal, answer_state
+from fg_tls.certificates import Certificate
 from fg_tls.errors import JoinError, StoreError, TlsError
+from fg_tls.identity import PEER, Peer
 from fg_tls.issuer import Issuer
-from fg_tls.join_messages import LARGEST_MESSAGE
+from fg_tls.join_messages import LARGEST_MESSAGE, read_object
 from fg_tls.names import Address, as_address
 from fg_tls.proof import Challenges
 
