@@ -35,7 +35,9 @@ _MOST_ISSUERS: Final = 4  # URLs of one host, for others to try in turn
 _OURS: Final = (
     "identity.pem",
     "installed.pem",
-    "ca/authority*.pem",
+    "ca/authority.pem",
+    "ca/next.pem",
+    "ca/successions.json",
     "ca/books.*",
     "authorities.pem",
     "trusted/*.crt",
@@ -120,8 +122,8 @@ def install(
 ) -> Certificate:
     """Copy a certificate that was made elsewhere into the directory, for the servers of this host.
 
-    One that an authority of ours has minted becomes the certificate of this host, if `authority` is given as well;
-    any other is shown by servers in its place. Files that something else renews are better named in config.yaml.
+    What `mint` has made becomes the certificate of this host, if `authority` is given as well; any other is shown by
+    servers in its place. Files that something else renews are better named in config.yaml.
 
     Raises:
         CertificateError: key, chain, purpose or dates are wrong.
@@ -271,7 +273,7 @@ def _put_in_place(store: Store, authority: Authority, identity: Identity, clock:
             identity.certificate, now=clock(), hostname=next(iter(identity.certificate.names.hostnames))
         )
     store.save_identity(identity)
-    for name in ("revoked.crl", "state.json"):  # of the authority before
+    for name in ("revoked.crl", "state.json", "ca/next.pem", "ca/successions.json"):  # of the authority before
         (store.directory / name).unlink(missing_ok=True)
     if before:
         store.save_authorities((certificate,))

@@ -11,6 +11,7 @@ from typing import Any
 from fg_tls.certificates import Certificate, Role, read_pem
 from fg_tls.clock import SYSTEM, Clock
 from fg_tls.names import Names
+from fg_tls.renewal import renew_at
 from fg_tls.safe_files import read_file
 from fg_tls.settings import OUTDATED
 from fg_tls.store import Served, Store
@@ -57,7 +58,7 @@ class Status:
     not_before: datetime | None = None
     not_after: datetime | None = None
     renew_at: datetime | None = None
-    last_failure: dict[str, Any] | None = None  # of renewing, with what it said
+    last_failure: str | None = None  # why the last renewal did not succeed
     issuers: tuple[str, ...] = ()
     authorities: tuple[AuthorityStatus, ...] = ()
     imported: tuple[AuthorityStatus, ...] = ()
@@ -95,7 +96,7 @@ def status(store: Store, clock: Clock = SYSTEM) -> Status:
         issuer=leaf.issuer if leaf else None,
         not_before=leaf.not_before if leaf else None,
         not_after=leaf.not_after if leaf else None,
-        renew_at=_renew_at(leaf) if leaf and member else None,
+        renew_at=renew_at(leaf) if leaf and member else None,
         last_failure=last_failure,
         issuers=store.settings().issuers,
         authorities=tuple(
@@ -125,7 +126,7 @@ def _missing(store: Store, leaf: Certificate) -> tuple[str, ...]:
 
 
 def _warnings(
-    store: Store, leaf: Certificate | None, missing: tuple[str, ...], failure: Any, now: datetime
+    store: Store, leaf: Certificate | None, missing: tuple[str, ...], failure: str | None, now: datetime
 ) -> Iterator[str]:
     if leaf is None:
         return
@@ -136,15 +137,11 @@ def _warnings(
     if now < leaf.not_before:
         yield f"the certificate holds from {leaf.not_before:%Y-%m-%d %H:%M} UTC; set the clock of this host"
     if failure:
-        yield f"the last renewal failed: {failure}; run `forgather tls renew`"
+        yield f"the last renewal failed: {failure}"
     if missing:
         yield f"the certificate does not name {', '.join(missing)}; run `forgather tls renew`"
     for key in store.settings().outdated:
         yield f"{key} in config.yaml means nothing now and can be removed: {OUTDATED[key]}"
-
-
-def _renew_at(leaf: Certificate) -> datetime:
-    return leaf.not_before + (leaf.not_after - leaf.not_before) * 2 / 3
 
 
 def _texts(names: Names) -> tuple[str, ...]:
