@@ -7,6 +7,9 @@ import pytest
 
 from fg_tls import PUBLIC, AccessTable, TokenStore, token
 from fg_tls.guard import MAX_BODY_BYTES, Guard
+from fg_tls.hosts import AllowedHosts
+
+LIMIT = 1000
 
 
 def test_a_bearer_of_the_token_is_served(server):
@@ -102,10 +105,10 @@ def test_a_path_that_several_entries_match_needs_what_each_of_them_asks_for():
     entries = {("GET", "/items/open"): PUBLIC, ("GET", "/items/{name}"): token("read")}
     entries |= {("GET", "/{kind}/mine"): token("write"), ("GET", "/health"): PUBLIC}
     for table in (AccessTable(entries), AccessTable(dict(reversed(entries.items())))):
-        assert table.find("GET", "/items/open") == token("read")
-        assert table.find("GET", "/items/mine") == token("read", "write")
-        assert table.find("HEAD", "/health") == PUBLIC
-        assert table.find("POST", "/health") is None
+        assert set(table.find("GET", "/items/open")) == {PUBLIC, token("read")}
+        assert set(table.find("GET", "/items/mine")) == {token("read"), token("write")}
+        assert table.find("HEAD", "/health") == (PUBLIC,)
+        assert table.find("POST", "/health") == ()
 
 
 def test_a_request_for_another_server_is_not_forwarded(server):
@@ -145,20 +148,6 @@ def test_websockets_are_denied(server):
     assert b" 101 " not in server.raw(b"GET /health HTTP/1.1", *upgrade).splitlines()[0]
 
 
-def test_a_websocket_scope_is_closed_before_it_is_accepted():
-    async def never(scope, receive, send):
-        raise AssertionError("the application was reached")
-
-    sent = []
-
-    async def send(message):
-        sent.append(message)
-
-    guard = Guard(never, access=AccessTable({}), tokens=TokenStore())
-    asyncio.run(guard({"type": "websocket", "path": "/", "headers": []}, lambda: None, send))
-    assert sent == [{"type": "websocket.close", "code": 1008}]
-
-
 def test_an_unlimited_body_ends_like_a_client_that_left():
     seen = []
 
@@ -167,7 +156,7 @@ def test_an_unlimited_body_ends_like_a_client_that_left():
             seen.append(len(message["body"]))
 
     async def receive():
-        return {"type": "http.request", "body": bytes(MAX_BODY_BYTES // 2), "more_body": True}
+        return {"type": "http.request", "body": bytes(LIMIT // 2), "more_body": True}
 
     async def send(message):
         raise AssertionError(message)
@@ -175,7 +164,9 @@ def test_an_unlimited_body_ends_like_a_client_that_left():
     tokens = TokenStore()
     with tokens.opened(service="test", port=1) as path:
         headers = [(b"host", b"localhost"), (b"authorization", b"Bearer " + path.read_bytes().strip())]
-        scope = {"type": "http", "method": "POST", "path": "/items", "headers": headers}
-        guard = Guard(app, access=AccessTable({("POST", "/items"): token()}), tokens=tokens)
+        scope = {"type": "http", "scheme": "http", "method": "POST", "path": "/items", "headers": headers}
+        guard = Guard(
+            app, access=AccessTable({("POST", "/items"): token()}), tokens=tokens, hosts=AllowedHosts(), max_body=LIMIT
+        )
         asyncio.run(guard(scope, receive, send))
-    assert seen == [MAX_BODY_BYTES // 2] * 2
+    assert seen == [LIMIT // 2] * 2

@@ -15,9 +15,7 @@ from starlette.routing import Mount, Route
 from fg_tls import (
     PUBLIC,
     AccessTable,
-    AddressError,
     PortInUseError,
-    TokenFileError,
     TokenStore,
     UnlistedRouteError,
     bind,
@@ -82,19 +80,6 @@ def test_mounted_applications_are_refused():
         serve(app, service="test", port=0, access=AccessTable({}), tokens=TokenStore())
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.168.1.2", "127.0.0.2", "example.org", "::ffff:0.0.0.0"])
-def test_other_addresses_are_refused(host):
-    with pytest.raises(AddressError, match="clear text"):
-        bind(host, 0)
-
-
-def test_sockets_made_elsewhere_are_checked_too():
-    with socket.socket() as listener:
-        listener.bind(("0.0.0.0", 0))
-        with pytest.raises(AddressError, match="clear text"):
-            serve(_app(), service="test", port=0, access=AccessTable({}), tokens=TokenStore(), sockets=[listener])
-
-
 def test_a_port_in_use(server):
     with pytest.raises(PortInUseError, match=rf"^port {server.serving.port} on 127\.0\.0\.1 is in use"):
         bind("127.0.0.1", server.serving.port)
@@ -115,39 +100,6 @@ def test_the_token_file_is_private(server, config_directory):
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
     assert len(path.read_text().strip()) == 64 and int(path.read_text(), 16)
-
-
-def test_a_token_file_of_a_later_server_is_left_alone():
-    tokens = TokenStore()
-    with tokens.opened(service="test", port=1) as path:
-        path.write_text("f" * 64)
-    assert path.read_text() == "f" * 64
-    with TokenStore().opened(service="test", port=1) as path:
-        assert read_token(path) != "f" * 64
-    assert not path.exists()
-
-
-def test_a_given_token_file_must_be_private_and_long_enough(tmp_path):
-    path = tmp_path / "token"
-
-    def problem():
-        with pytest.raises(TokenFileError) as caught:
-            TokenStore(path)
-        return str(caught.value)
-
-    assert problem().startswith(f"no token file {path}; write one")
-    path.write_text("x" * 64)
-    path.chmod(0o644)
-    assert problem() == f"{path} can be read by others (mode 0644); run `chmod 600 {path}`"
-    path.chmod(0o600)
-    path.write_text("short\n")
-    assert problem().startswith(f"entry 1 of {path} is no token")
-    path.write_text("\n")
-    assert problem().startswith(f"{path} is empty and is no token")
-    path.write_text("x" * 64)
-    with TokenStore(path).opened(service="test", port=1):
-        pass
-    assert path.exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from fg_tls.access import certificate as certificate
     from fg_tls.access import token as token
     from fg_tls.binding import bind as bind
+    from fg_tls.clients import connect as connect
+    from fg_tls.clients import http_connection as http_connection
     from fg_tls.contexts import Source as Source
+    from fg_tls.endpoints import Endpoint as Endpoint
     from fg_tls.errors import AddressError as AddressError
     from fg_tls.errors import CertificateError as CertificateError
     from fg_tls.errors import EndpointError as EndpointError
@@ -26,7 +29,13 @@ if TYPE_CHECKING:
     from fg_tls.errors import TlsError as TlsError
     from fg_tls.errors import TokenFileError as TokenFileError
     from fg_tls.errors import UnlistedRouteError as UnlistedRouteError
+    from fg_tls.handover import Handover as Handover
     from fg_tls.identity import Peer as Peer
+    from fg_tls.limits import Limits as Limits
+    from fg_tls.named_tokens import NamedToken as NamedToken
+    from fg_tls.named_tokens import add_token as add_token
+    from fg_tls.named_tokens import list_tokens as list_tokens
+    from fg_tls.named_tokens import remove_token as remove_token
     from fg_tls.names import Names as Names
     from fg_tls.serving import Serving as Serving
     from fg_tls.serving import serve as serve
@@ -40,9 +49,13 @@ _MODULES = {
     "AccessTable": "access",
     "AddressError": "errors",
     "CertificateError": "errors",
+    "Endpoint": "endpoints",
     "EndpointError": "errors",
+    "Handover": "handover",
     "HostNameError": "errors",
     "JoinError": "errors",
+    "Limits": "limits",
+    "NamedToken": "named_tokens",
     "Names": "names",
     "NotProvisionedError": "errors",
     "PUBLIC": "access",
@@ -58,9 +71,14 @@ _MODULES = {
     "TokenStore": "tokens",
     "UnlistedRouteError": "errors",
     "WEBSOCKET": "access",
+    "add_token": "named_tokens",
     "bind": "binding",
     "certificate": "access",
+    "connect": "clients",
+    "http_connection": "clients",
+    "list_tokens": "named_tokens",
     "read_token": "tokens",
+    "remove_token": "named_tokens",
     "serve": "serving",
     "token": "access",
     "token_path": "tokens",
@@ -73,9 +91,13 @@ __all__ = [
     "AccessTable",
     "AddressError",
     "CertificateError",
+    "Endpoint",
     "EndpointError",
+    "Handover",
     "HostNameError",
     "JoinError",
+    "Limits",
+    "NamedToken",
     "Names",
     "NotProvisionedError",
     "Peer",
@@ -89,9 +111,14 @@ __all__ = [
     "TokenFileError",
     "TokenStore",
     "UnlistedRouteError",
+    "add_token",
     "bind",
     "certificate",
+    "connect",
+    "http_connection",
+    "list_tokens",
     "read_token",
+    "remove_token",
     "serve",
     "token",
     "token_path",

@@ -8,13 +8,15 @@ import socket
 import sys
 
 from fg_tls.errors import AddressError, PortInUseError
+from fg_tls.handover import inherited
 from fg_tls.names import Address, as_address
 
 
 def bind(host: str, port: int) -> socket.socket:
     """A bound TCP socket; port 0 takes a free one. It refuses connections until it is served.
 
-    Bind before slow preparations, such as loading a model, so that a port in use is reported at once.
+    Bind before slow preparations, such as loading a model, so that a port in use is reported at once. A socket for the
+    port that this process was started with (see `fg_tls.handover`) is taken instead of a new one.
 
     Raises:
         AddressError: `host` is no address, or it cannot be used.
@@ -23,6 +25,9 @@ def bind(host: str, port: int) -> socket.socket:
     address = listening_address(host)
     if not 0 <= port <= 65535:
         raise AddressError(f"port {port} is not between 0 and 65535")
+    given = inherited(port)
+    if given is not None:
+        return given
     listener = socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET, socket.SOCK_STREAM)
     try:
         if sys.platform != "win32":  # there it would let two programs share the port
@@ -55,12 +60,17 @@ def refuse_clear_text(listener: socket.socket) -> None:
         AddressError: it is not bound to loopback.
     """
     host, port = listener.getsockname()[:2]
-    if not ipaddress.ip_address(host).is_loopback:
+    if not is_loopback(host):
         raise AddressError(
             f"refuses to listen on {host} port {port} in clear text: everybody on the network could read tokens and "
             "requests; run `forgather tls init` (or `forgather tls join` where an authority exists), or listen on "
             "127.0.0.1 and use a tunnel (ssh -L PORT:127.0.0.1:PORT THIS_MACHINE); `--insecure` listens all the same"
         )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a bound address can be reached from this machine only."""
+    return ipaddress.ip_address(host).is_loopback
 
 
 def _explained(error: OSError, host: str, port: int) -> AddressError | PortInUseError:

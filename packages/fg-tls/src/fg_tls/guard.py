@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from starlette.datastructures import Headers
@@ -10,44 +13,104 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fg_tls.access import WEBSOCKET, Access, AccessTable
+from fg_tls.exchange import Exchange
 from fg_tls.hosts import AllowedHosts, foreign_origin
 from fg_tls.identity import PEER, Peer, client_certificate
 from fg_tls.peers import Peers
+from fg_tls.throttle import Throttle
 from fg_tls.tokens import TokenStore
 
 MAX_BODY_BYTES: Final = 64 * 2**20
 _BEARER: Final = b"bearer "
+_CONTENT_LENGTH: Final = re.compile(r"[0-9]{1,18}")
+_RECHECK_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Caller:
+    """Somebody who has shown a credential, and whether it still counts."""
+
+    peer: Peer
+    valid: Callable[[], bool]
 
 
 class Guard:
     """An ASGI application that checks host, origin, credentials and size of every request to `app`.
 
-    When `closing` is set, applications that wait for their client are told that it is gone, so that open streams end.
+    While `watch` runs, what is open ends within seconds when the credential that opened it is withdrawn or runs out.
     """
 
     def __init__(
-        self, app: ASGIApp, *, access: AccessTable, tokens: TokenStore, hosts: AllowedHosts, peers: Peers | None = None
+        self,
+        app: ASGIApp,
+        *,
+        access: AccessTable,
+        tokens: TokenStore,
+        hosts: AllowedHosts,
+        peers: Peers | None = None,
+        max_body: int = MAX_BODY_BYTES,
+        throttle: Throttle | None = None,
     ) -> None:
         self.app = app
         self.access = access
         self.tokens = tokens
         self.hosts = hosts
         self.peers = peers  # None: certificates of clients count for nothing
-        self.closing = asyncio.Event()
+        self.max_body = max_body
+        self.throttle = throttle or Throttle()
+        self.closing = False
+        self.draining = False  # answer, and say that the connection ends with this answer
+        self._open: set[Exchange] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a refused request, and hand every other one to the application."""
         if scope["type"] == "lifespan":
             return await self.app(scope, receive, send)
-        refusal = self._refusal(scope)
-        if refusal is None:
-            return await self._forward(scope, receive, send)
-        if scope["type"] == "websocket":
-            # A close before the handshake is answered is an HTTP 403 on the wire.
-            return await send({"type": "websocket.close", "code": 1008})
-        await refusal(scope, receive, send)
+        send = self._last_words(send) if scope["type"] == "http" else send
+        admitted = self._admit(scope)
+        if isinstance(admitted, JSONResponse):
+            return await _answer(admitted, scope, receive, send)
+        if admitted is not None:
+            scope.setdefault("extensions", {})[PEER] = admitted.peer
+        valid = admitted.valid if admitted is not None else None
+        exchange = Exchange(scope, receive, send, max_body=self.max_body, valid=valid)
+        self._open.add(exchange)
+        try:
+            if self.closing:
+                exchange.end()
+            await exchange.run(self.app)
+        finally:
+            self._open.discard(exchange)
 
-    def _refusal(self, scope: Scope) -> JSONResponse | None:
+    @property
+    def idle(self) -> bool:
+        """Whether no admitted request is under way."""
+        return not self._open
+
+    def _last_words(self, send: Send) -> Send:
+        async def say(message: Message) -> None:
+            if self.draining and message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+            await send(message)
+
+        return say
+
+    def close(self) -> None:
+        """End what is open: applications that wait for their client are told that it is gone."""
+        self.closing = True
+        for exchange in self._open:
+            exchange.end()
+
+    async def watch(self) -> None:
+        """End what was opened with a credential that does not count any more, until cancelled."""
+        while True:
+            await asyncio.sleep(_RECHECK_SECONDS)
+            for exchange in tuple(self._open):
+                if not exchange.valid:
+                    exchange.end()
+
+    def _admit(self, scope: Scope) -> JSONResponse | _Caller | None:
+        """Who calls a route that is theirs to call; None on a public one; otherwise the refusal."""
         headers = Headers(scope=scope)
         if not self.hosts.allows(headers):
             return _refuse(421, f"the Host header must be one of {self.hosts}")
@@ -55,30 +118,46 @@ class Guard:
             return _refuse(403, "pages of other sites may not call this server")
         needed = self.access.find(scope.get("method", WEBSOCKET), scope["path"])
         if needed and all(access.public for access in needed):
-            return _oversized(headers)
+            return self._oversized(headers)
         callers = self._callers(scope, headers)
-        if not callers:
-            return _refuse(401, "a valid bearer token is needed", {"WWW-Authenticate": "Bearer"})
+        if isinstance(callers, JSONResponse):
+            return callers
         if not needed:
             return self._nowhere(scope)
-        admitted = next((peer for peer in callers if all(access.admits(peer) for access in needed)), None)
+        admitted = next((each for each in callers if all(access.admits(each.peer) for access in needed)), None)
         if admitted is None:
             return _not_enough(needed)
-        scope.setdefault("extensions", {})[PEER] = admitted
-        return _oversized(headers)
+        return self._oversized(headers) or admitted
 
-    def _callers(self, scope: Scope, headers: Headers) -> list[Peer]:
+    def _callers(self, scope: Scope, headers: Headers) -> list[_Caller] | JSONResponse:
         """Whom the caller has shown to be: the holder of a certificate, the bearer of a token, or both."""
-        certificate = client_certificate(scope) if self.peers else None
-        holder = self.peers.peer(certificate) if self.peers and certificate else None
-        return [peer for peer in (holder, self._bearer(headers)) if peer is not None]
+        holder = self._holder(scope)
+        if "authorization" not in headers:
+            return [holder] if holder is not None else _refuse_unknown()
+        address = (scope.get("client") or ("",))[0]
+        wait = self.throttle.wait(address)
+        bearer = self._bearer(headers) if not wait else None
+        if bearer is None and holder is None:
+            wait = wait or self.throttle.failed(address)
+            return _refuse_for(wait) if wait else _refuse_unknown()
+        return [each for each in (holder, bearer) if each is not None]
 
-    def _bearer(self, headers: Headers) -> Peer | None:
+    def _holder(self, scope: Scope) -> _Caller | None:
+        der = client_certificate(scope) if self.peers else None
+        if self.peers is None or der is None:
+            return None
+        peers = self.peers
+        peer = peers.peer(der)
+        return _Caller(peer=peer, valid=lambda: peers.peer(der) is not None) if peer is not None else None
+
+    def _bearer(self, headers: Headers) -> _Caller | None:
         """The bearer of the one Authorization header; the bytes are compared as they came, whatever they are."""
         values = [value for name, value in headers.raw if name == b"authorization"]
         if len(values) != 1 or values[0][: len(_BEARER)].lower() != _BEARER:
             return None
-        return self.tokens.peer(values[0][len(_BEARER) :].strip())
+        presented = values[0][len(_BEARER) :].strip()
+        peer = self.tokens.peer(presented)
+        return _Caller(peer=peer, valid=lambda: self.tokens.peer(presented) == peer) if peer is not None else None
 
     def _nowhere(self, scope: Scope) -> JSONResponse:
         methods = self.access.methods(scope["path"])
@@ -86,28 +165,18 @@ class Guard:
             return _refuse(405, f"use {' or '.join(methods)} here", {"Allow": ", ".join(methods)})
         return _refuse(404, "there is nothing at this path")
 
-    async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
-        received = 0
-
-        async def receive_until_closing() -> Message:
-            nonlocal received
-            message = await _first(receive, self.closing)
-            received += len(message.get("body", b""))
-            # A body without a declared length ends here; its sender is treated as gone.
-            return message if received <= MAX_BODY_BYTES else {"type": "http.disconnect"}
-
-        try:
-            await self.app(scope, receive_until_closing, send)
-        except asyncio.CancelledError:
-            if not self.closing.is_set():
-                raise
+    def _oversized(self, headers: Headers) -> JSONResponse | None:
+        length = headers.get("content-length", "0")
+        if not _CONTENT_LENGTH.fullmatch(length) or int(length) > self.max_body:
+            return _refuse(413, f"the body is larger than {self.max_body:,} bytes", {"Connection": "close"})
+        return None
 
 
-def _oversized(headers: Headers) -> JSONResponse | None:
-    length = headers.get("content-length", "0")
-    if not length.isdigit() or int(length) > MAX_BODY_BYTES:
-        return _refuse(413, f"the body is larger than {MAX_BODY_BYTES:,} bytes", {"Connection": "close"})
-    return None
+async def _answer(refusal: JSONResponse, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket" and "websocket.http.response" not in (scope.get("extensions") or {}):
+        # All that is left is a close before the handshake is answered, an HTTP 403 on the wire.
+        return await send({"type": "websocket.close", "code": 1008})
+    await refusal(scope, receive, send)
 
 
 def _not_enough(needed: tuple[Access, ...]) -> JSONResponse:
@@ -121,25 +190,21 @@ def _not_enough(needed: tuple[Access, ...]) -> JSONResponse:
     return _refuse(403, f"the token lacks a scope: {scopes} needed", {"WWW-Authenticate": challenge})
 
 
-async def _first(receive: Receive, closing: asyncio.Event) -> Message:
-    """The next message, or a disconnect as soon as `closing` is set."""
-    message = asyncio.ensure_future(_call(receive))
-    closed = asyncio.ensure_future(closing.wait())
-    try:
-        await asyncio.wait({message, closed}, return_when=asyncio.FIRST_COMPLETED)
-        return message.result() if message.done() else {"type": "http.disconnect"}
-    finally:
-        message.cancel()
-        closed.cancel()
+def _refuse_unknown() -> JSONResponse:
+    return _refuse(401, "a valid bearer token is needed", {"WWW-Authenticate": "Bearer"})
 
 
-async def _call(receive: Receive) -> Message:
-    return await receive()
+def _refuse_for(seconds: int) -> JSONResponse:
+    message = f"too many wrong tokens; wait {seconds} s"
+    return _refuse(429, message, {"Retry-After": str(seconds), "WWW-Authenticate": "Bearer"})
 
 
 def _refuse(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    """An error in the form that OpenAI's clients read."""
+    """An error in the form that OpenAI's clients read.
+
+    What is refused depends on who asks, so no cache may keep it: 404 and 405 are kept by default (RFC 9110, 15.1).
+    """
     error: dict[str, Any] = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
     if status == 401:
         error |= {"type": "authentication_error", "code": "invalid_api_key"}
-    return JSONResponse({"error": error}, status_code=status, headers=headers)
+    return JSONResponse({"error": error}, status_code=status, headers={"Cache-Control": "no-store"} | (headers or {}))

@@ -1,59 +1,54 @@
-"""The one way to serve: TLS or loopback, a token file, declared access for every route, and a quiet end."""
+"""The one way to serve: TLS or loopback, tokens, declared access for every route, and a quiet end."""
 
 from __future__ import annotations
 
 import logging
-import signal
 import socket
-import ssl
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Final, Literal
+from typing import Literal
 
-import uvicorn
 from starlette.applications import Starlette
-from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from fg_tls.access import AccessTable
-from fg_tls.binding import bind, refuse_clear_text
+from fg_tls.binding import bind, is_loopback, refuse_clear_text
 from fg_tls.certificates import read_pem
 from fg_tls.clock import SYSTEM, Clock
 from fg_tls.contexts import Source, server_context
-from fg_tls.guard import Guard
+from fg_tls.endpoints import Endpoint, announced
+from fg_tls.guard import MAX_BODY_BYTES, Guard
+from fg_tls.handover import Handover
 from fg_tls.hosts import AllowedHosts
-from fg_tls.names import Names
+from fg_tls.limits import DEFAULT, Limits
+from fg_tls.names import Names, as_address
 from fg_tls.peers import Peers
-from fg_tls.protocol import with_client_certificate
+from fg_tls.server import Server, expected_errors_dropped, quiet_signals
 from fg_tls.tokens import TokenStore
+from fg_tls.urls import urls
 
 logger = logging.getLogger(__name__)
-
-_GRACE_SECONDS: Final = 3
-# What uvicorn reports as errors when we end open streams on purpose.
-_EXPECTED_AT_THE_END: Final = ("ASGI callable returned without", "Cancel %s running task")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """A listener that accepts requests. `stop()` may be called from any thread."""
+    """A listener that accepts requests. `stop()` and `handover()` may be called from any thread."""
 
     service: str
-    host: str
+    host: str  # the address it is bound to, which may be that of all interfaces
     port: int
     tls: bool
+    urls: tuple[str, ...]  # all of them, the best one for a client on this machine first
     token_file: Path
+    warning: str | None  # what is at risk, when it was made to listen beyond loopback in clear text
     stop: Callable[[], None]
+    handover: Callable[[], None]  # stop, and have `serve` return the socket for the next run of the program
 
     @property
     def url(self) -> str:
-        """The root of the server, without a slash at the end."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
+        """The root of the server as clients on this machine reach it, without a slash at the end."""
+        return self.urls[0]
 
 
 def serve(
@@ -67,59 +62,72 @@ def serve(
     tls: Source | Literal["auto", "off"] = "auto",
     insecure: bool = False,
     hosts: Iterable[str] = (),
+    max_body: int = MAX_BODY_BYTES,
+    limits: Limits = DEFAULT,
     sockets: Sequence[socket.socket] = (),
     ready: Callable[[Serving], None] | None = None,
     clock: Clock = SYSTEM,
-) -> None:
-    """Serve `app` until SIGINT, SIGTERM or `Serving.stop`; open streams are ended within seconds.
+) -> Handover | None:
+    """Serve `app` until SIGINT, SIGTERM, `Serving.stop` or `.handover`; open streams are ended within seconds.
 
     `service` names the kind of server, and the directory of its token. `tls` "auto" uses the certificate of this host
     if it has one; another source brings its own. Beyond loopback nothing is served in clear text, unless `insecure`.
-    `hosts` are names that clients may use besides those of the certificate. `sockets` may hold the one socket that
-    `bind` made before; otherwise `host` and `port` (0: any free one) are bound here. `ready` is called as soon as
-    requests are accepted. Routes must not be added to `app` later.
+    `hosts` are names that clients may use besides those of the certificate. Bodies larger than `max_body` bytes are
+    refused; `limits` say how long the server waits for clients. `sockets` may hold the one socket that `bind` made
+    before; otherwise `host` and `port` (0: any free one) are bound here, before anything else is done. `ready` is
+    called as soon as requests are accepted. Routes must not be added to `app` later.
+
+    After `Serving.handover` it returns the socket, in which clients wait meanwhile: clean up, then `restart()` it.
 
     Raises:
         UnlistedRouteError: `access` and the routes of `app` differ.
         AddressError: the address cannot be used, or would be served in clear text.
         PortInUseError: another program listens there.
+        TokenFileError: tokens of an earlier run cannot be used.
         StoreError, CertificateError: the certificate of this host cannot be used.
+        EndpointError: the record of the server cannot be written.
     """
     access.check(app)
-    source = _source(tls)
-    listener = sockets[0] if sockets else bind(host, port)
-    bound_host, bound_port = listener.getsockname()[:2]
-    with listener, tokens.opened(service=service, port=bound_port) as token_file:
-        if source is None and not insecure:
-            refuse_clear_text(listener)
-        names = source_names(source) if source else Names()
+    with ExitStack() as stack:
+        listener = stack.enter_context(sockets[0] if sockets else bind(host, port))
+        source = _source(tls)
+        warning = _exposure(listener, insecure=insecure) if source is None else None
+        bound_host, bound_port = listener.getsockname()[:2]
+        token_file = stack.enter_context(tokens.opened(service=service, port=bound_port, lasting=port != 0))
+        certified = source_names(source) if source is not None else Names()
+        names = certified | _names_beyond_loopback(bound_host)
         guard = Guard(
             app,
             access=access,
             tokens=tokens,
             hosts=AllowedHosts([*hosts, *names.hostnames, *map(str, names.addresses)]),
             peers=Peers(source, clock=clock) if source else None,
+            max_body=max_body,
         )
-        server = _Server(guard, server_context(source, clock=clock) if source else None)
 
-        def announce() -> None:
+        def announce(server: Server) -> None:
+            serving = Serving(
+                service=service,
+                host=bound_host,
+                port=bound_port,
+                tls=source is not None,
+                urls=urls(bound_host, bound_port, certified if source else names, tls=source is not None),
+                token_file=token_file,
+                warning=warning,
+                stop=server.request_stop,
+                handover=server.request_handover,
+            )
+            stack.enter_context(announced(_endpoint(serving)))
             logger.info("%s listens on %s port %d", service, bound_host, bound_port)
             if ready is not None:
-                ready(
-                    Serving(
-                        service=service,
-                        host=bound_host,
-                        port=bound_port,
-                        tls=source is not None,
-                        token_file=token_file,
-                        stop=server.request_stop,
-                    )
-                )
+                ready(serving)
 
-        server.announce = announce
-        with _quiet_signals(server), _expected_errors_dropped(server):
-            server.run([listener])
+        server = Server(guard, server_context(source, clock=clock) if source else None, announce, limits)
+        with quiet_signals(server), expected_errors_dropped(server):
+            server.run([listener.dup()])  # it closes its own; ours may be handed over
+        handover = Handover(listener=listener.dup()) if server.handing_over else None
     logger.info("%s on port %d has stopped", service, bound_port)
+    return handover
 
 
 def _source(tls: Source | Literal["auto", "off"]) -> Source | None:
@@ -130,7 +138,33 @@ def _source(tls: Source | Literal["auto", "off"]) -> Source | None:
     from fg_tls.store import Store
 
     store = Store()
-    return store if store.provisioned else None
+    return store if store.provisioned and store.enabled else None
+
+
+def _exposure(listener: socket.socket, *, insecure: bool) -> str | None:
+    """Refuse clear text beyond loopback, or if it was asked for say loudly what it means."""
+    if not insecure:
+        refuse_clear_text(listener)
+    host, port = listener.getsockname()[:2]
+    if is_loopback(host):
+        return None
+    warning = (
+        f"INSECURE: {host} port {port} is served in clear text; everybody on the way to a client can read and change "
+        "every request and answer, and use the tokens that they see; run `forgather tls init` and leave out --insecure"
+    )
+    logger.warning("%s", warning)
+    return warning
+
+
+def _names_beyond_loopback(host: str) -> Names:
+    """What clients elsewhere may call this server: its address, and the names of this machine."""
+    if is_loopback(host):
+        return Names()
+    from fg_tls.this_host import names_of_this_host
+
+    address = as_address(host)
+    bound = Names(addresses=() if address is None or address.is_unspecified else (address,))
+    return bound | names_of_this_host()
 
 
 def source_names(source: Source) -> Names:
@@ -139,69 +173,12 @@ def source_names(source: Source) -> Names:
     return read_pem(path.read_bytes(), str(path))[0].names if path else Names()
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, with a word when it is ready and one to the guard when it ends."""
-
-    def __init__(self, guard: Guard, context: ssl.SSLContext | None) -> None:
-        super().__init__(
-            uvicorn.Config(
-                guard,
-                http=with_client_certificate(H11Protocol),
-                ws=with_client_certificate(WebSocketsSansIOProtocol),
-                ssl_context_factory=(lambda *_: context) if context else None,
-                log_config=None,
-                log_level=logging.WARNING,
-                access_log=False,  # query strings and headers stay out of logs
-                proxy_headers=False,  # nobody between us and the client may speak for it
-                server_header=False,
-                timeout_graceful_shutdown=_GRACE_SECONDS,
-            )
-        )
-        self.guard = guard
-        self.announce: Callable[[], None] = lambda: None
-
-    def request_stop(self) -> None:
-        self.should_exit = True
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        # uvicorn takes a second SIGINT as leave to skip the application's own end; ours is bounded, and runs once.
-        self.request_stop()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self.announce()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self.guard.closing.set()
-        await super().shutdown(sockets)
-
-
-@contextmanager
-def _quiet_signals(server: _Server) -> Iterator[None]:
-    """Make SIGINT and SIGTERM a request to stop also before uvicorn listens for them, and harmless after it did.
-
-    With the default handlers, a signal at the wrong moment would kill the process before the token file is removed.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = {each: signal.signal(each, lambda *_: server.request_stop()) for each in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for each, handler in previous.items():
-            signal.signal(each, handler)
-
-
-@contextmanager
-def _expected_errors_dropped(server: _Server) -> Iterator[None]:
-    def keep(record: logging.LogRecord) -> bool:
-        return not (server.guard.closing.is_set() and str(record.msg).startswith(_EXPECTED_AT_THE_END))
-
-    uvicorn_logger = logging.getLogger("uvicorn.error")
-    uvicorn_logger.addFilter(keep)
-    try:
-        yield
-    finally:
-        uvicorn_logger.removeFilter(keep)
+def _endpoint(serving: Serving) -> Endpoint:
+    return Endpoint(
+        service=serving.service,
+        host=serving.host,
+        port=serving.port,
+        tls=serving.tls,
+        urls=serving.urls,
+        token_file=serving.token_file,
+    )
