@@ -97,7 +97,7 @@ def paced_http(base: type[asyncio.Protocol], limits: Limits) -> type[asyncio.Pro
     class PacedHttp(steady):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             super().connection_made(transport)
-            self.app = _with_small_headers(self.app, limits)
+            self.app = _with_sound_head(self.app, limits)
             self._arrival: Arrival | None = Arrival()  # None between an answer and the next request
 
         def data_received(self, data: bytes) -> None:
@@ -151,11 +151,13 @@ def paced_http(base: type[asyncio.Protocol], limits: Limits) -> type[asyncio.Pro
     return PacedHttp
 
 
-def _with_small_headers(app: ASGIApp, limits: Limits) -> ASGIApp:
+def _with_sound_head(app: ASGIApp, limits: Limits) -> ASGIApp:
     # Parsers bound what they have to keep, which a large head that comes in one piece never is.
     async def bounded(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and _head_size(scope) > limits.header_bytes:
-            await _too_large(send)
+            await _hang_up(send, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        elif scope["type"] == "http" and _has_two_lengths(scope):
+            await _hang_up(send, HTTPStatus.BAD_REQUEST)
         else:
             await app(scope, receive, send)
 
@@ -167,9 +169,15 @@ def _head_size(scope: Scope) -> int:
     return target + sum(len(name) + len(value) for name, value in scope["headers"])
 
 
-async def _too_large(send: Send) -> None:
+def _has_two_lengths(scope: Scope) -> bool:
+    # The usual way to smuggle a second request past a proxy in front of us (RFC 9112 sections 6.1 and 11.2).
+    names = {name for name, _ in scope["headers"]}
+    return {b"content-length", b"transfer-encoding"} <= names
+
+
+async def _hang_up(send: Send, status: HTTPStatus) -> None:
     headers = [(b"content-length", b"0"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": 431, "headers": headers})
+    await send({"type": "http.response.start", "status": int(status), "headers": headers})
     await send({"type": "http.response.body"})
 
 

@@ -78,6 +78,7 @@ def unharmed(request, honest):
     number = next(_sources)
     target.source = f"127.1.{number // 250}.{number % 250 + 1}"
     before, files, memory = len(target.entries()), target.process.num_fds(), target.process.memory_info().rss
+    logged = len(target.log())
     yield
     got_through = target.entries()[before:]
     expected, target.legitimate = target.legitimate - before, before + len(got_through)
@@ -87,4 +88,4 @@ def unharmed(request, honest):
     assert len(target.entries()) == target.legitimate
     assert target.process.num_fds() <= files + MOST_OPEN_FILES_MORE
     assert target.process.memory_info().rss <= memory + MOST_MEMORY_MORE
-    assert "Traceback" not in target.log()
+    assert "Traceback" not in target.log()[logged:]

@@ -230,9 +230,9 @@ def test_a_client_tells_a_false_server_nothing(protected, signer, tmp_path, fiel
         signer, fields = middle, fields | {"shown": [middle.certificate]}
     false = forge(signer, **fields)
     context = client_context(protected.store.material())
-    with impostor(false.write(tmp_path / "false.pem")) as (port, heard):
-        with _plain(port) as plain, pytest.raises(ssl.SSLCertVerificationError):
-            context.wrap_socket(plain, server_hostname="localhost")
+    listening, refused = impostor(false.write(tmp_path / "false.pem")), pytest.raises(ssl.SSLCertVerificationError)
+    with listening as (port, heard), _plain(port) as plain, refused:
+        context.wrap_socket(plain, server_hostname="localhost")
     assert heard == [b""]
 
 
