@@ -102,9 +102,11 @@ def read_named_tokens(path: Path) -> tuple[NamedToken, ...]:
     """The named tokens in a file; none when it does not exist.
 
     Raises:
-        TokenFileError: it is damaged.
+        TokenFileError: it is damaged, or others could write to it.
     """
     try:
+        if path.stat().st_mode & 0o022:
+            raise TokenFileError(f"others can write to {path}, and so add tokens of their own; run `chmod 600 {path}`")
         entries = yaml.safe_load(path.read_text("utf-8"))
     except FileNotFoundError:
         return ()
@@ -116,10 +118,13 @@ def read_named_tokens(path: Path) -> tuple[NamedToken, ...]:
 
 
 def _entry(entry: Any, path: Path) -> NamedToken:
-    if not isinstance(entry, dict) or not entry.keys() <= _KEYS or not _SHA256.fullmatch(str(entry.get("sha256"))):
+    # A key that is left out or misspelt must not give a token more than it was meant to have.
+    if not isinstance(entry, dict) or entry.keys() != _KEYS or not _SHA256.fullmatch(str(entry["sha256"])):
         raise _damaged(path, f"each entry has the keys {', '.join(sorted(_KEYS))}")
+    scopes = entry["scopes"]
+    if not (scopes is None or isinstance(scopes, list)):
+        raise _damaged(path, f"the scopes of {entry['name']} are no list")
     try:
-        scopes = entry.get("scopes")
         limits = None if scopes is None else frozenset(map(str, scopes))
         _check(str(entry["name"]), limits)
         return NamedToken(
@@ -127,9 +132,9 @@ def _entry(entry: Any, path: Path) -> NamedToken:
             sha256=entry["sha256"],
             scopes=limits,
             created=_moment(entry["created"]),
-            expires=_moment(entry["expires"]) if entry.get("expires") else None,
+            expires=_moment(entry["expires"]) if entry["expires"] else None,
         )
-    except (KeyError, TypeError, ValueError) as error:  # TokenFileError is a ValueError
+    except ValueError as error:  # TokenFileError is one
         raise _damaged(path, str(error)) from error
 
 
