@@ -24,14 +24,14 @@ class Limits:
     body_rate: float = 1024.0  # bytes per second on average; the slowest mobile networks reach ten times as much
     send_idle: float = 60.0  # in which a client takes nothing of what waits for it
     keep_alive: float = 15.0  # between an answer and the next request
-    close: float = 5.0  # in which a client answers the end of a connection
+    close: float = 1.0  # in which a client answers the end of a connection (RFC 8446 section 6.1 asks for no answer)
     connections: int = 512  # in all; 1,024 open files are what a shell usually allows
     connections_per_address: int = 256  # the loading processes of a machine with many accelerators share one address
 
     @property
     def beat(self) -> float:
         """How often a connection looks at its times."""
-        return min(_LONGEST_BEAT, self.headers / 4, self.body_idle / 4, self.send_idle / 4, self.close / 4)
+        return min(_LONGEST_BEAT, self.headers / 4, self.body_idle / 4, self.send_idle / 4, self.close / 2)
 
 
 DEFAULT: Final = Limits()

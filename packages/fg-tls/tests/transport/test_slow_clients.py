@@ -351,5 +351,5 @@ def test_a_body_is_never_late_at_twice_the_rate_and_always_late_at_half_of_it(st
 
 
 def test_limits_are_looked_at_often_enough():
-    assert Limits().beat == 1.0
+    assert Limits().beat == 0.5
     assert pytest.approx(0.1) == SHORT.beat
