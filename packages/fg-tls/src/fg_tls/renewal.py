@@ -182,6 +182,7 @@ def _remember_failure(store: Store, error: TlsError, now: datetime) -> None:
     state = store.read_state()
     known = state.get("last_failure")
     since = known.get("since") if isinstance(known, dict) else None
-    if not isinstance(known, dict) or known.get("message") != str(error):
+    failure = {"message": str(error), "since": since or now.isoformat()}
+    if known != failure:
         logger.warning("cannot renew the certificate of this host: %s", error)
-    store.write_state(last_failure={"message": str(error), "since": since or now.isoformat()})
+        store.write_state(last_failure=failure)

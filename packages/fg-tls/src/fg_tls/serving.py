@@ -21,6 +21,7 @@ from fg_tls.endpoints import Endpoint, announced
 from fg_tls.guard import MAX_BODY_BYTES, Guard
 from fg_tls.handover import Handover
 from fg_tls.hosts import AllowedHosts
+from fg_tls.keeper import keeping
 from fg_tls.limits import DEFAULT, Limits
 from fg_tls.names import Names, as_address
 from fg_tls.peers import Peers
@@ -123,7 +124,7 @@ def serve(
                 ready(serving)
 
         server = Server(guard, server_context(source, clock=clock) if source else None, announce, limits)
-        with quiet_signals(server), expected_errors_dropped(server):
+        with quiet_signals(server), expected_errors_dropped(server), keeping(source, clock):
             server.run([listener.dup()])  # it closes its own; ours may be handed over
         handover = Handover(listener=listener.dup()) if server.handing_over else None
     logger.info("%s on port %d has stopped", service, bound_port)
