@@ -105,6 +105,7 @@ def edited(text: str, path: Path, changes: Mapping[str, Any]) -> str:
     """
     for key, value in changes.items():
         text = _with_value(text, path, key, f"{key}: {json.dumps(value, ensure_ascii=False)}")
+    parse(text, path)  # the whole must be right
     found = dict(_entries(text, path))
     if any(found.get(key) != _READERS[key](value, path) for key, value in changes.items()):
         lines = "; ".join(f"{key}: {json.dumps(value)}" for key, value in changes.items())

@@ -1,0 +1,423 @@
+"""The TLS directory: what is read from it, what is refused, and what counts as a change."""
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fg_tls import CertificateError, NotProvisionedError, Store, StoreError
+from fg_tls import settings as config
+from fg_tls.authority import Authority
+from fg_tls.certificates import Member
+from fg_tls.clock import SYSTEM
+from fg_tls.keys import key_pem, new_key
+from fg_tls.locks import FileLock
+from fg_tls.names import parse_names, private_constraints
+from fg_tls.store import Identity
+
+NOW = SYSTEM()
+AUTHORITY = Authority.create("Household", private_constraints(), now=NOW)
+OTHER = Authority.create("Other", private_constraints(), now=NOW)
+LONGEST_WAIT = 30
+
+
+def identity(authority=AUTHORITY):
+    key = new_key()
+    member = Member(cluster=authority.cluster, role="member", id="1f2e")
+    leaf = authority.issue(key.public_key(), member=member, names=parse_names(["box.lan"]), now=NOW)
+    return Identity(key=key, chain=(leaf,))
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "tls")
+
+
+@pytest.fixture
+def filled(store):
+    store.save_authorities((AUTHORITY.certificate,))
+    store.save_identity(identity())
+    return store
+
+
+def write_config(store, text):
+    store.directory.mkdir(exist_ok=True, mode=0o700)
+    (store.directory / "config.yaml").write_text(text)
+
+
+def rsa_pair(directory):
+    """A self-signed RSA certificate in two files, as another program would make it."""
+    cert, key = directory / "fullchain.pem", directory / "privkey.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=box", "-days", "9"]
+    made += ["-addext", "subjectAltName=DNS:box.example.com", "-keyout", key, "-out", cert]
+    subprocess.run(made, check=True, capture_output=True, timeout=60)
+    key.chmod(0o600)
+    return cert, key
+
+
+def test_an_empty_directory_has_nothing_and_trusts_nobody(store):
+    assert (store.provisioned, store.enabled, store.authorities()) == (False, True, ())
+    assert store.material().certificate_file is None
+    for missing, command in ((store.identity, "forgather tls join"), (store.authority, "forgather tls init")):
+        with pytest.raises(NotProvisionedError, match=command):
+            missing()
+    assert not store.directory.exists()
+
+
+def test_what_is_saved_is_read_again(filled):
+    assert filled.provisioned
+    assert filled.identity().certificate.names == parse_names(["box.lan"])
+    assert filled.material().certificate_file == filled.identity_path
+    filled.save_authority(AUTHORITY)
+    assert filled.authority().certificate == AUTHORITY.certificate
+    assert filled.authorities() == filled.cluster_authorities() == (AUTHORITY.certificate,)
+
+
+def test_trust_pem_holds_every_authority_once(filled):
+    filled.write("trusted/other.crt", OTHER.certificate.pem)
+    filled.write("trusted/same.crt", AUTHORITY.certificate.pem)
+    filled.rebuild_trust()
+    assert filled.trust_path.read_bytes() == AUTHORITY.certificate.pem + OTHER.certificate.pem
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "identity.pem",
+        "authorities.pem",
+        "trusted/other.crt",
+        "revoked.crl",
+        "config.yaml",
+        "brought.pem",
+        "brought.key",
+        "extra.pem",
+    ],
+)
+def test_the_stamp_notices_every_file_that_servers_use(filled, name):
+    write_config(filled, "server_cert: brought.pem\nserver_key: brought.key\nca_cert: extra.pem\n")
+    path = filled.directory / name
+    path.parent.mkdir(exist_ok=True)
+    original = path.read_bytes() if path.exists() else b"# first\n"
+    path.write_bytes(original)
+    seen = [filled.stamp()]
+    path.unlink()
+    seen.append(filled.stamp())
+    path.write_bytes(original)
+    seen.append(filled.stamp())
+    before = path.stat()
+    path.write_bytes(original[::-1] if name != "config.yaml" else original.replace(b"brought.pem", b"brouhgt.pem"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # with the same size, inode and date
+    seen.append(filled.stamp())
+    assert all(one != other for one, other in pairwise(seen))
+    assert filled.stamp() == filled.stamp()
+
+
+def test_the_stamp_notices_an_imported_authority_that_goes(filled):
+    filled.write("trusted/other.crt", OTHER.certificate.pem)
+    before = filled.stamp()
+    (filled.directory / "trusted" / "other.crt").unlink()
+    assert filled.stamp() != before
+
+
+def test_the_stamp_of_a_broken_configuration_is_no_error(filled):
+    write_config(filled, "enabled: [")
+    broken = filled.stamp()
+    with pytest.raises(StoreError, match=r"config\.yaml:1 is not YAML"):
+        filled.material()
+    write_config(filled, "enabled: true")
+    assert filled.stamp() != broken
+    assert filled.material().certificate_file == filled.identity_path
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
+@pytest.mark.parametrize("name", ["identity.pem", "ca/authority.pem"])
+def test_a_private_key_that_others_may_read_is_refused_with_the_command(filled, name, mode):
+    filled.save_authority(AUTHORITY)
+    path = filled.directory / name
+    path.chmod(mode)
+    with pytest.raises(StoreError, match=f"open to other users; run: chmod 600 {path}"):
+        filled.identity() if name == "identity.pem" else filled.authority()
+    path.chmod(0o600)
+    assert filled.identity().certificate and filled.authority().certificate
+
+
+def test_a_directory_that_others_may_write_to_is_refused(filled):
+    filled.directory.chmod(0o770)
+    with pytest.raises(StoreError, match=f"run: chmod 700 {filled.directory}"):
+        filled.material()
+    with pytest.raises(StoreError, match="run: chmod 700"):
+        filled.save_settings(enabled=False)
+
+
+def test_a_link_in_place_of_the_key_is_refused_and_a_linked_directory_is_not(filled, tmp_path):
+    linked = tmp_path / "linked"
+    linked.symlink_to(filled.directory)
+    assert Store(linked).material().certificate_file == linked / "identity.pem"
+    filled.identity_path.rename(tmp_path / "elsewhere.pem")
+    filled.identity_path.symlink_to(tmp_path / "elsewhere.pem")
+    with pytest.raises(StoreError, match=r"symbolic link.*server_cert"):
+        filled.identity()
+
+
+@pytest.mark.parametrize("kind", ["directory", "pipe", "huge", "empty", "text"])
+def test_what_is_no_certificate_is_one_sentence(filled, kind):
+    path = filled.directory / "authorities.pem"
+    path.unlink()
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.write_bytes({"huge": bytes(2**20 + 1), "empty": b"", "text": b"hello"}[kind])
+    with pytest.raises((StoreError, CertificateError), match=str(path)):
+        filled.material()
+
+
+def test_a_file_in_place_of_the_directory_is_refused(tmp_path):
+    (tmp_path / "tls").write_text("x")
+    with pytest.raises(StoreError, match="is not a directory"):
+        Store(tmp_path / "tls").material()
+
+
+def test_a_directory_of_another_user_is_refused(filled):
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a directory away")
+    os.chown(filled.directory, 65534, 65534)
+    with pytest.raises(StoreError, match="belongs to nobody, and this program runs as root"):
+        filled.material()
+    with pytest.raises(StoreError, match="belongs to nobody"):
+        filled.save_identity(identity())
+
+
+def test_key_and_certificate_of_different_hosts_are_refused(filled):
+    filled.identity_path.write_bytes(key_pem(new_key()) + identity().certificate.pem)
+    with pytest.raises(CertificateError, match="does not belong to its certificate"):
+        filled.material()
+
+
+# --- certificates that something else renews -------------------------------------------------------------------------
+
+
+def test_a_certificate_that_was_brought_is_shown_by_servers_and_not_by_clients(filled, tmp_path):
+    cert, key = rsa_pair(tmp_path)
+    write_config(filled, f"server_cert: {cert}\nserver_key: {key}\n")
+    found = filled.material()
+    assert (found.certificate_file, found.key_file) == (cert, key)
+    assert filled.client_material().certificate_file == filled.identity_path
+    key.chmod(0o644)
+    with pytest.raises(StoreError, match=f"chmod 600 {key}"):
+        filled.material()
+
+
+def test_links_that_change_their_target_are_followed(store, tmp_path):
+    for number in ("1", "2"):
+        (tmp_path / number).mkdir()
+        rsa_pair(tmp_path / number)
+    (tmp_path / "live").symlink_to("1")
+    write_config(store, f"server_cert: {tmp_path}/live/fullchain.pem\nserver_key: {tmp_path}/live/privkey.pem\n")
+    before = store.stamp()
+    (tmp_path / "next").symlink_to("2")
+    (tmp_path / "next").rename(tmp_path / "live")
+    assert store.stamp() != before
+    shutil.copy(tmp_path / "1" / "privkey.pem", tmp_path / "2" / "privkey.pem")
+    with pytest.raises(CertificateError, match="does not belong to its certificate"):
+        store.material()
+
+
+def test_a_file_that_was_brought_and_is_gone_is_named(store):
+    write_config(store, "server_cert: gone.pem\n")
+    with pytest.raises(StoreError, match=r"cannot read .*gone\.pem: No such file"):
+        store.material()
+
+
+# --- directories of Forgather 1.x ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def old(store):
+    """A directory of Forgather 1.x, in which nothing of this version stands."""
+    (store.directory / "ca").mkdir(parents=True)
+    (store.directory / "trusted").mkdir()
+    cert, key = rsa_pair(store.directory)
+    cert.rename(store.directory / "server.crt")
+    key.rename(store.directory / "server.key")
+    (store.directory / "ca" / "ca.crt").write_bytes(OTHER.certificate.pem)
+    (store.directory / "trusted" / "friend.crt").write_bytes(AUTHORITY.certificate.pem)
+    store.directory.chmod(0o700)
+    return store
+
+
+OLD_CONFIG = """\
+enabled: true
+auto_on_non_loopback: true
+ca_cert: {0}/ca/ca.crt
+ca_key: {0}/ca/ca.key
+ca_serial: {0}/ca/ca.srl
+server_cert: {0}/server.crt
+server_key: {0}/server.key
+ca_bundle: {0}/ca-bundle.crt
+trusted_dir: {0}/trusted
+san:
+  hostnames: [muthur]
+  ips: [10.0.0.5]
+validity_days: 825
+ca_validity_days: 3650
+"""
+
+
+@pytest.mark.parametrize("text", [OLD_CONFIG, "enabled: true\n", ""])
+def test_a_directory_of_forgather_1_keeps_serving(old, text):
+    write_config(old, text.format(old.directory))
+    found = old.material()
+    assert (found.certificate_file, found.key_file) == (old.directory / "server.crt", old.directory / "server.key")
+    assert set(found.authorities) == {OTHER.certificate, AUTHORITY.certificate}
+
+
+def test_keys_that_mean_nothing_now_are_listed_and_the_others_taken_over(old):
+    write_config(old, OLD_CONFIG.format(old.directory))
+    found = old.settings()
+    assert found.outdated == tuple(sorted(config.OUTDATED))
+    assert found.names == parse_names(["muthur", "10.0.0.5"])
+
+
+def test_a_certificate_of_this_version_takes_the_place_of_the_old_one(old):
+    write_config(old, OLD_CONFIG.format(old.directory))
+    old.save_authorities((AUTHORITY.certificate,))
+    old.save_identity(identity())
+    assert old.material().certificate_file == old.identity_path
+    assert OTHER.certificate not in old.authorities()
+
+
+# --- config.yaml -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("\nenabld: true", r":2: unknown key 'enabld'; did you mean 'enabled'\?"),
+        ("enabled: maybe", ":1: enabled: 'maybe' is neither true nor false"),
+        ("enabled: true\nenabled: false", ":2: 'enabled' stands in line 1 already"),
+        ("hostnames: box", r":1: hostnames: 'box' is not a list of words, such as \[one, two\]"),
+        ("hostnames: [a b]", ":1: hostnames: 'a b' is neither a host name nor an address"),
+        ("hostnames: [10.0.0.5]", ":1: hostnames: 10.0.0.5 is an address; write it below `addresses`"),
+        ("addresses: [box.lan]", ":1: addresses: 'box.lan' is not an address; write it below `hostnames`"),
+        ("issuers: ['http://box:1']", ":1: issuers: 'http://box:1' is not the URL of an issuer"),
+        ("issuers: ['https://me:pw@box:1']", "is not the URL of an issuer"),
+        ("server_cert: 5", ":1: server_cert: 5 is not the path of a file"),
+        ("server_key: a.pem", "server_key is set without server_cert"),
+        ("san: {names: [a]}", ":1: san: unknown key 'names'"),
+        ("- enabled", ":1: write `key: value` lines"),
+        ("enabled: [", ":1 is not YAML"),
+        ("a: \0", "is not YAML"),
+        ("enabled: !!python/object:os.system {}", ":1: enabled: "),
+    ],
+)
+def test_mistakes_are_named_with_their_line(store, text, said):
+    write_config(store, text)
+    with pytest.raises(StoreError, match=said) as caught:
+        store.settings()
+    assert str(store.directory / "config.yaml") in str(caught.value)
+    before = (store.directory / "config.yaml").read_text()
+    with pytest.raises(StoreError):
+        store.save_settings(ca_cert="x.pem")
+    assert (store.directory / "config.yaml").read_text() == before
+
+
+def test_the_first_file_explains_itself_and_reads_as_the_defaults(store):
+    store.save_settings(enabled=True)
+    assert (store.directory / "config.yaml").read_text() == config.TEMPLATE
+    assert store.settings() == config.Settings()
+
+
+comments = st.text("ab #:'\"[]{}&*!-", max_size=12).map(lambda text: f"# {text}")
+
+
+@given(
+    st.permutations(["enabled: false  # no", "hostnames:\n  - a\n  - b", "issuers: []", "# c", "ca_cert: x.pem"]),
+    st.lists(comments, min_size=6, max_size=6),
+    st.booleans(),
+    st.lists(st.sampled_from(["https://a:1", "https://b.lan:8767"]), max_size=2),
+)
+def test_an_edit_changes_what_it_should_and_keeps_every_comment(tmp_path_factory, lines, remarks, enabled, issuers):
+    path = tmp_path_factory.getbasetemp() / "config.yaml"
+    text = "\n".join(part for pair in zip(remarks, lines, strict=False) for part in pair) + "\n"
+    edited = config.edited(text, path, {"enabled": enabled, "issuers": issuers})
+    found = config.parse(edited, path)
+    assert (found.enabled, found.issuers) == (enabled, tuple(issuers))
+    assert found.names == parse_names(["a", "b"])
+    assert [line for line in edited.splitlines() if line.startswith("#")] == [
+        line for line in text.splitlines() if line.startswith("#")
+    ]
+    assert "# no" in edited
+
+
+def test_a_file_that_cannot_be_edited_says_what_to_write(store):
+    write_config(store, "{enabled: true}")
+    store.save_settings(enabled=False)
+    assert not store.enabled
+    with pytest.raises(StoreError, match=r'issuers: \["https://a:1"\]|is not YAML'):
+        store.save_settings(issuers=["https://a:1"])
+    assert (store.directory / "config.yaml").read_text() == "{enabled: false}"
+
+
+# --- writers ---------------------------------------------------------------------------------------------------------
+
+
+def test_two_writers_take_turns_and_neither_loses_a_value(store):
+    def add(letter):
+        own = Store(store.directory)
+        for number in range(20):
+            with own.writing():
+                own.write_state(**{f"{letter}{number}": True, "count": own.read_state().get("count", 0) + 1})
+
+    threads = [threading.Thread(target=add, args=(letter,)) for letter in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LONGEST_WAIT)
+        assert not thread.is_alive()
+    assert store.read_state()["count"] == 80
+    assert len(store.read_state()) == 81
+
+
+def test_a_writer_that_does_not_end_is_named(tmp_path):
+    first, second = FileLock(tmp_path / "lock"), FileLock(tmp_path / "lock")
+    named = pytest.raises(StoreError, match=f"has been writing to {tmp_path}")
+    with first.held(), named, second.held(longest_wait=0):
+        pytest.fail("two hold the lock")
+    with second.held(longest_wait=0), second.held(longest_wait=0), named, first.held(longest_wait=0):
+        pytest.fail("two hold the lock")
+
+
+def test_state_is_merged_and_a_damaged_file_forgets_rather_than_fails(store):
+    store.write_state(last_failure="no route", failing_since="x")
+    store.write_state(last_failure=None)
+    assert store.read_state() == {"failing_since": "x"}
+    for text in ("", "[]", "{", "\xff"):
+        (store.directory / "state.json").write_text(text, "latin-1")
+        assert store.read_state() == {}
+    store.write_state(renewed="y")
+    assert json.loads((store.directory / "state.json").read_text()) == {"renewed": "y"}
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"cannot (read|write)"):
+        Store(tmp_path / "file" / "tls").save_identity(identity())
+
+
+def test_an_identity_that_has_run_out_is_still_read_to_be_renewed(store):
+    key = new_key()
+    member = Member(cluster=AUTHORITY.cluster, role="member", id="1f2e")
+    leaf = AUTHORITY.issue(
+        key.public_key(), member=member, names=parse_names(["a.lan"]), now=NOW - timedelta(60), lifetime=timedelta(1)
+    )
+    store.save_identity(Identity(key=key, chain=(leaf,)))
+    assert not store.identity().certificate.valid_at(NOW)
