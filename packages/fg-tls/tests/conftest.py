@@ -89,11 +89,11 @@ class Running:
 
 
 @contextmanager
-def running(tokens=None, **options):
+def running(tokens=None, *, routes=ROUTES, **options):
     started = queue.Queue()
     options = {"service": "test", "port": 0, "access": ACCESS, "tokens": tokens or TokenStore()} | options
     arguments = options | {"ready": started.put}
-    thread = threading.Thread(target=serve, args=(Starlette(routes=ROUTES),), kwargs=arguments)
+    thread = threading.Thread(target=serve, args=(Starlette(routes=routes),), kwargs=arguments)
     thread.start()
     serving = started.get(timeout=LONGEST_WAIT)
     try:

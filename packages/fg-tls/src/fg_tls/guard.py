@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fg_tls.access import WEBSOCKET, Access, AccessTable
-from fg_tls.exchange import Exchange
+from fg_tls.exchange import Exchange, ended_on_purpose
 from fg_tls.hosts import AllowedHosts, foreign_origin
 from fg_tls.identity import PEER, Peer, client_certificate
 from fg_tls.peers import Peers
@@ -176,6 +176,8 @@ async def _answer(refusal: JSONResponse, scope: Scope, receive: Receive, send: S
     if scope["type"] == "websocket" and "websocket.http.response" not in (scope.get("extensions") or {}):
         # All that is left is a close before the handshake is answered, an HTTP 403 on the wire.
         return await send({"type": "websocket.close", "code": 1008})
+    if scope["type"] == "websocket":
+        ended_on_purpose.set(True)  # uvicorn takes the answer for a handshake that was not completed
     await refusal(scope, receive, send)
 
 
