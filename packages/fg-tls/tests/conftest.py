@@ -54,6 +54,7 @@ ACCESS = AccessTable(
 @pytest.fixture(autouse=True)
 def config_directory(tmp_path, monkeypatch):
     monkeypatch.setenv("FORGATHER_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.delenv("FORGATHER_TLS_DIR", raising=False)
     return tmp_path / "config"
 
 
@@ -102,6 +103,12 @@ def running(tokens=None, *, routes=ROUTES, **options):
         serving.stop()
         thread.join(LONGEST_WAIT)
         assert not thread.is_alive()
+
+
+@pytest.fixture
+def run():
+    """A context manager for a server that ends before the test does."""
+    return running
 
 
 @pytest.fixture
