@@ -40,8 +40,8 @@ def answer_renewal(
     csr, names = body.get("csr"), body.get("names", [])
     if not isinstance(csr, str) or not isinstance(names, list) or not all(isinstance(each, str) for each in names):
         raise JoinError("the request for renewal lacks a field, or one is not text; both hosts need the same version")
-    granted = _granted(issuer, member, certificate, parse_names(names), came_from)
-    renewed = issuer.sign(requested_key(csr), member=member, names=granted)
+    given = granted(issuer, certificate, member, parse_names(names), came_from)
+    renewed = issuer.sign(requested_key(csr), member=member, names=given)
     issuer.books.record_issue(renewed, now=issuer.clock())
     return issuer.answer(renewed)
 
@@ -100,15 +100,20 @@ def must_renew(certificate: Certificate, bulletin: Bulletin) -> bool:
     return not certificate.issued_by(bulletin.authorities[0])
 
 
-def _granted(
-    issuer: Issuer, member: Member, certificate: Certificate, wanted: Names, came_from: Address | None
+def granted(
+    issuer: Issuer, certificate: Certificate, member: Member, wanted: Names, came_from: Address | None = None
 ) -> Names:
-    """What the member wants, or what it had if another one holds a name: wishing must not cost it the certificate."""
+    """The names for the next certificate of a member.
+
+    A wish must not cost it the certificate: if another member holds one of the host names, no new ones are given. Fresh
+    machines are often all called the same.
+    """
     try:
         return issuer.grant(member, wanted or certificate.names, came_from=came_from)
     except JoinError as error:
-        logger.warning("member %s keeps the names that it has: %s", member.id, error)
-        return issuer.grant(member, certificate.names, came_from=came_from)
+        logger.warning("member %s gets no new host names: %s", member.id, error)
+        kept = Names(hostnames=certificate.names.hostnames, addresses=wanted.addresses)
+        return issuer.grant(member, kept, came_from=came_from)
 
 
 def _admitted(issuer: Issuer, certificate: Certificate) -> Member:

@@ -1,0 +1,113 @@
+"""A year in the life of a household, day by day: real certificates, real handshakes, and hosts that are often off."""
+
+import random
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from fg_tls import TlsError
+from fg_tls.keeper import Keeper
+from fg_tls.revoking import revoke
+from fg_tls.rotation import rotate
+
+from .household import Host as Programs
+from .household import Household, talk
+
+
+@dataclass(kw_only=True)
+class Happened:
+    """What was counted, and every refusal that should not have been or did not come."""
+
+    handshakes: int = 0
+    renewals: int = 0
+    refused: int = 0  # of the revoked host
+    wrong: list[str] = field(default_factory=list)
+
+
+class Year:
+    """`hosts` members besides the authority's host; the last one is revoked half way, the first one is off for long."""
+
+    def __init__(self, directory, clock, *, days, hosts, seed):
+        self.clock = clock
+        self.days = days
+        self.random = random.Random(seed)
+        self.household = Household(directory, clock)
+        with self.household.issuing():
+            self.stores = [self.household.member(f"host{n}") for n in range(hosts)]
+        self.stolen = len(self.stores) - 1
+        self.off_until = [0] * hosts
+        self.keepers = [Keeper(each, clock, poll=0) for each in self.stores]
+        self.programs = [Programs(each, clock) for each in (self.household.store, *self.stores)]
+        self.happened = Happened()
+        self.serials = {self.household.store: 0, **dict.fromkeys(self.stores, 0)}
+
+    def live(self):
+        """Live through it."""
+        with ExitStack() as stack:
+            issuer = None
+            for day in range(self.days):
+                on = not self._authority_off(day)
+                if on and issuer is None:
+                    issuer = stack.enter_context(ExitStack())
+                    issuer.enter_context(self.household.issuing())
+                if not on and issuer is not None:
+                    issuer.close()
+                    issuer = None
+                self._day(day, authority_on=on)
+        return self.happened
+
+    def _authority_off(self, day):
+        """Three weeks in the first third of the year, which is longer than what is left of any certificate."""
+        return self.days // 6 <= day < self.days // 6 + 21
+
+    def _day(self, day, *, authority_on):
+        self.clock.forward(days=1)
+        on = [n for n in range(len(self.stores)) if self._is_on(n, day)]
+        if authority_on:
+            if day == self.days // 2:
+                revoke(self.household.store, f"host{self.stolen}", self.clock)
+                rotate(self.household.store, self.clock)
+            Keeper(self.household.store, self.clock).round()
+        for n in on:
+            self._keep(n, day, authority_on=authority_on)
+        self._talk(day, [0, *(n + 1 for n in on)] if authority_on else [n + 1 for n in on])
+
+    def _is_on(self, n, day):
+        """Mostly on, off for hours to weeks at random; host 0 sleeps through the change of authorities."""
+        if n == 0 and self.days // 2 - 20 <= day < self.days // 2 + 50:
+            return False
+        if day < self.off_until[n]:
+            return False
+        if self.random.random() < 0.06:
+            self.off_until[n] = day + self.random.randint(1, 18)
+            return False
+        return True
+
+    def _keep(self, n, day, *, authority_on):
+        store, revoked = self.stores[n], n == self.stolen and day >= self.days // 2
+        try:
+            self.keepers[n].round()
+        except TlsError as error:
+            if authority_on and not revoked:
+                self.happened.wrong.append(f"day {day}: host{n} could not renew: {error}")
+        serial = store.identity().certificate.serial
+        self.happened.renewals += serial != self.serials[store]
+        self.serials[store] = serial
+
+    def _talk(self, day, on):
+        for one in on:
+            for other in self.random.sample(on, min(2, len(on))):
+                if one == other or not (self._counts(one) and self._counts(other)):
+                    continue
+                self._expect(day, one, other, talk(self.programs[one], self.programs[other]))
+
+    def _counts(self, n):
+        """A host that was off and has not reached an issuer yet may have a certificate that ran out."""
+        return self.programs[n].store.identity().certificate.valid_at(self.clock())
+
+    def _expect(self, day, one, other, refusal):
+        self.happened.handshakes += 1
+        revoked = day >= self.days // 2 and self.stolen + 1 in (one, other)
+        if revoked:
+            self.happened.refused += 1
+        if revoked == (refusal is None):
+            self.happened.wrong.append(f"day {day}: host {one} to {other}: {refusal or 'admitted'}")
