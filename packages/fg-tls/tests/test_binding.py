@@ -84,6 +84,7 @@ def test_a_port_in_use():
                 "http://[::1]:80",
             ],
         ),
+        ("127.0.0.1", Names(hostnames=("*.public.example", "public.example")), True, ["https://public.example:80"]),
         ("0.0.0.0", Names(hostnames=("public.example",)), True, ["https://public.example:80"]),
     ],
 )

@@ -19,6 +19,7 @@ from fg_tls import (
     PUBLIC,
     AccessTable,
     AddressError,
+    HostNameError,
     PortInUseError,
     Store,
     TlsError,
@@ -29,9 +30,11 @@ from fg_tls import (
     serve,
     token_path,
 )
+from fg_tls.clock import SYSTEM
 from fg_tls.endpoints import endpoints
 from fg_tls.names import parse_names
 from fg_tls.provisioning import init, set_enabled
+from fg_tls.store import Identity
 
 SCRIPT = """
 import logging, sys
@@ -139,6 +142,21 @@ def test_a_host_with_a_certificate_speaks_tls_on_every_address(start, provisione
     assert _verified(provisioned, serving.url) == 200
     hosts = ["box.lan", "localhost:1", "evil.example", "0.0.0.0", "box.lan.evil.example"]
     assert [_verified(provisioned, serving.url, host) for host in hosts] == [200, 200, 421, 421, 421]
+
+
+def test_a_renewed_certificate_brings_its_names_along(start, provisioned):
+    serving = start().serving
+    assert _verified(provisioned, serving.url, "new.lan") == 421
+    authority, identity = provisioned.authority(), provisioned.identity()
+    key, names = identity.key, identity.certificate.names | parse_names(["new.lan"])
+    renewed = authority.issue(key.public_key(), member=identity.certificate.member, names=names, now=SYSTEM())
+    provisioned.save_identity(Identity(key=key, chain=(renewed,)))
+    assert [_verified(provisioned, serving.url, host) for host in ("new.lan", "localhost")] == [200, 200]
+
+
+def test_names_that_cannot_be_names_are_refused():
+    with pytest.raises(HostNameError, match=r"^'\*' is neither a host name nor an address"):
+        serve(_app(), service="test", port=0, access=AccessTable({}), tokens=TokenStore(), hosts=["*"])
 
 
 def test_a_host_that_does_not_use_its_certificate_stays_on_loopback(start, provisioned):

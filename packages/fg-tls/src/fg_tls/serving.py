@@ -14,7 +14,6 @@ from starlette.applications import Starlette
 
 from fg_tls.access import AccessTable
 from fg_tls.binding import bind, is_loopback, refuse_clear_text
-from fg_tls.certificates import read_pem
 from fg_tls.clock import SYSTEM, Clock
 from fg_tls.contexts import Source, server_context
 from fg_tls.endpoints import Endpoint, announced
@@ -23,9 +22,10 @@ from fg_tls.handover import Handover
 from fg_tls.hosts import AllowedHosts
 from fg_tls.keeper import keeping
 from fg_tls.limits import DEFAULT, Limits
-from fg_tls.names import Names, as_address
+from fg_tls.names import Names, parse_names
 from fg_tls.peers import Peers
 from fg_tls.server import Server, expected_errors_dropped, quiet_signals
+from fg_tls.server_names import CertifiedNames, names_beyond_loopback
 from fg_tls.tokens import TokenStore
 from fg_tls.urls import urls
 
@@ -84,6 +84,7 @@ def serve(
         UnlistedRouteError: `access` and the routes of `app` differ.
         AddressError: the address cannot be used, or would be served in clear text.
         PortInUseError: another program listens there.
+        HostNameError: one of `hosts` is neither a name nor an address.
         TokenFileError: tokens of an earlier run cannot be used.
         StoreError, CertificateError: the certificate of this host cannot be used.
         EndpointError: the record of the server cannot be written.
@@ -95,13 +96,13 @@ def serve(
         warning = _exposure(listener, insecure=insecure) if source is None else None
         bound_host, bound_port = listener.getsockname()[:2]
         token_file = stack.enter_context(tokens.opened(service=service, port=bound_port, lasting=port != 0))
-        certified = source_names(source) if source is not None else Names()
-        names = certified | _names_beyond_loopback(bound_host)
+        certified = CertifiedNames(source) if source is not None else Names
+        of_machine = names_beyond_loopback(bound_host)
         guard = Guard(
             app,
             access=access,
             tokens=tokens,
-            hosts=AllowedHosts([*hosts, *names.hostnames, *map(str, names.addresses)]),
+            hosts=AllowedHosts(parse_names(hosts) | certified() | of_machine, newer=certified),
             peers=Peers(source, clock=clock) if source else None,
             max_body=max_body,
         )
@@ -112,7 +113,7 @@ def serve(
                 host=bound_host,
                 port=bound_port,
                 tls=source is not None,
-                urls=urls(bound_host, bound_port, certified if source else names, tls=source is not None),
+                urls=urls(bound_host, bound_port, certified() or of_machine, tls=source is not None),
                 token_file=token_file,
                 warning=warning,
                 stop=server.request_stop,
@@ -155,23 +156,6 @@ def _exposure(listener: socket.socket, *, insecure: bool) -> str | None:
     )
     logger.warning("%s", warning)
     return warning
-
-
-def _names_beyond_loopback(host: str) -> Names:
-    """What clients elsewhere may call this server: its address, and the names of this machine."""
-    if is_loopback(host):
-        return Names()
-    from fg_tls.this_host import names_of_this_host
-
-    address = as_address(host)
-    bound = Names(addresses=() if address is None or address.is_unspecified else (address,))
-    return bound | names_of_this_host()
-
-
-def source_names(source: Source) -> Names:
-    """The names in the certificate of a server."""
-    path = source.material().certificate_file
-    return read_pem(path.read_bytes(), str(path))[0].names if path else Names()
 
 
 def _endpoint(serving: Serving) -> Endpoint:
