@@ -92,6 +92,8 @@ def serve(
     access.check(app)
     with ExitStack() as stack:
         listener = stack.enter_context(sockets[0] if sockets else bind(host, port))
+        # asyncio leaves out connections of a socket without a protocol number: small answers would wait for 40 ms.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         source = _source(tls)
         warning = _exposure(listener, insecure=insecure) if source is None else None
         bound_host, bound_port = listener.getsockname()[:2]
