@@ -152,7 +152,10 @@ def test_a_kill_at_any_write_leaves_the_old_state_or_the_new_one(name, template,
         else:
             assert found[0] is not None
         if name == "init --force":
+            assert not list(root.glob(".tls.backup-*"))
             assert all(Store(each).identity().certificate == old[0] for each in root.glob("tls.backup-*"))
+        assert clean(Store(store.directory)) == ()
+        assert not store.directory.exists()  # nor what was being written
         shutil.rmtree(root)
     pytest.fail("it never got through")
 

@@ -316,6 +316,26 @@ def test_status_warns_of_what_somebody_has_to_do(home):
     assert outdated.startswith("validity_days in config.yaml means nothing now and can be removed: certificates hold")
     late = status(home, lambda: SYSTEM() + timedelta(days=31)).warnings
     assert any("ran out on" in each and "forgather tls renew" in each for each in late)
+    early = status(home, lambda: SYSTEM() - timedelta(days=1)).warnings
+    assert any("set the clock of this host" in each for each in early)
+
+
+def test_status_of_a_minted_certificate_says_in_time_that_it_does_not_renew_itself(home, tmp_path):
+    mint(home, parse_names(["wopr.lan"]), tmp_path / "wopr")
+    other = Store(tmp_path / "other")
+    install(other, *minted(tmp_path / "wopr"))
+    assert (status(other).warnings, status(other).renew_at) == ((), None)
+    (warning,) = status(other, lambda: SYSTEM() + timedelta(days=23)).warnings
+    assert "does not renew itself; join with `forgather tls join`, or install another one" in warning
+
+
+def test_status_notices_a_certificate_of_another_cluster(home, tmp_path):
+    other = Store(tmp_path / "other")
+    init(other, name="Elsewhere")
+    home.identity_path.write_bytes(other.identity_path.read_bytes())
+    assert any(
+        "issued by 'Elsewhere', which is not among the authorities here" in each for each in status(home).warnings
+    )
 
 
 def test_status_tells_limited_authorities_from_others(home, tmp_path):

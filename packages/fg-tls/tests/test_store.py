@@ -1,20 +1,26 @@
 """The TLS directory: what is read from it, what is refused, and what counts as a change."""
 
 import json
+import multiprocessing
 import os
 import shutil
+import ssl
 import subprocess
+import tempfile
 import threading
+from contextlib import suppress
 from datetime import timedelta
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 from fg_tls import CertificateError, NotProvisionedError, Store, StoreError
 from fg_tls import settings as config
 from fg_tls.authority import Authority
-from fg_tls.certificates import Member
+from fg_tls.certificates import Member, read_pem
 from fg_tls.clock import SYSTEM
+from fg_tls.contexts import server_context
 from fg_tls.keys import key_pem, new_key
 from fg_tls.locks import FileLock
 from fg_tls.names import parse_names, private_constraints
@@ -194,6 +200,34 @@ def test_a_directory_of_another_user_is_refused(filled):
         filled.save_identity(identity())
 
 
+@pytest.mark.parametrize("mode", [0o700, 0o711, 0o755])
+def test_a_directory_that_cannot_be_read_or_written_is_one_sentence(mode):
+    """Everything that a user without rights may do to a directory of root's ends in a StoreError."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        store = Store(Path(directory) / "tls")
+        store.save_authorities((AUTHORITY.certificate,))
+        store.save_identity(identity())
+        store.directory.chmod(mode)
+        child = multiprocessing.get_context("fork").Process(target=as_nobody, args=(Store(store.directory),))
+        child.start()
+        child.join(LONGEST_WAIT)
+        assert child.exitcode == 0
+
+
+def as_nobody(store):
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+    for use in (store.material, store.client_material, store.identity, lambda: store.save_settings(enabled=False)):
+        with pytest.raises(StoreError, match=f"cannot (read|write to) {store.directory}.*: Permission denied"):
+            use()
+    store.stamp()
+    os._exit(0)
+
+
 def test_key_and_certificate_of_different_hosts_are_refused(filled):
     filled.identity_path.write_bytes(key_pem(new_key()) + identity().certificate.pem)
     with pytest.raises(CertificateError, match="does not belong to its certificate"):
@@ -233,6 +267,31 @@ def test_a_file_that_was_brought_and_is_gone_is_named(store):
     write_config(store, "server_cert: gone.pem\n")
     with pytest.raises(StoreError, match=r"cannot read .*gone\.pem: No such file"):
         store.material()
+
+
+def test_a_running_server_shows_a_certificate_that_was_renewed_in_place(store, tmp_path):
+    cert, key = rsa_pair(tmp_path)
+    write_config(store, f"server_cert: {cert}\nserver_key: {key}\n")
+    context = server_context(store)
+    first = shown_by(context)
+    assert first == read_pem(cert.read_bytes(), "x")[0].der
+    rsa_pair(tmp_path)
+    assert shown_by(context) == read_pem(cert.read_bytes(), "x")[0].der != first
+    cert.write_bytes(b"half a fi")
+    assert shown_by(context) != first
+
+
+def shown_by(context) -> bytes:
+    """The certificate that a server with this context shows, after a whole handshake in memory."""
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = trusting.wrap_bio(to_client, to_server)
+    server = context.wrap_bio(to_server, to_client, server_side=True)
+    for side in (client, server, client, server):
+        with suppress(ssl.SSLWantReadError):
+            side.do_handshake()
+    return client.getpeercert(binary_form=True)
 
 
 # --- directories of Forgather 1.x ------------------------------------------------------------------------------------

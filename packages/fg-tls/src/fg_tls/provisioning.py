@@ -7,6 +7,7 @@ old state or the new one, and the same command can be run again.
 from __future__ import annotations
 
 import re
+import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +46,8 @@ _OURS: Final = (
     "revoked.crl",
     "state.json",
     "config.yaml",
+    ".*.tmp",  # of a writer that was killed
+    "*/.*.tmp",
     ".lock",
 )
 
@@ -282,6 +285,8 @@ def _put_in_place(store: Store, authority: Authority, identity: Identity, clock:
 def _back_up(store: Store, clock: Clock, say: Say) -> None:
     """A whole copy beside the directory; it has its name only when it is complete."""
     source = store.directory
+    for unfinished in source.parent.glob(f".{source.name}.backup-*"):  # of one that was killed
+        shutil.rmtree(unfinished)
     target = source.with_name(f"{source.name}.backup-{clock():%Y%m%d-%H%M%S}")
     unfinished = private_directory(source.with_name(f".{target.name}.{uuid.uuid4()}"))
     for path in sorted(source.rglob("*")):

@@ -71,7 +71,7 @@ def read(directory: Path) -> Settings:
         StoreError: the file cannot be read, or says something that it cannot.
     """
     path = directory / FILE_NAME
-    text = _text(path)
+    text = read_text(path)
     return Settings() if text is None else parse(text, path)
 
 
@@ -128,7 +128,12 @@ def _end(node: yaml.Node) -> int:
     return node.end_mark.index
 
 
-def _text(path: Path) -> str | None:
+def read_text(path: Path) -> str | None:
+    """What stands in the file; None when there is none.
+
+    Raises:
+        StoreError: it cannot be read, or is no text.
+    """
     try:
         return path.read_text("utf-8")
     except FileNotFoundError:

@@ -57,7 +57,7 @@ class Status:
     issuer: str | None = None
     not_before: datetime | None = None
     not_after: datetime | None = None
-    renew_at: datetime | None = None
+    renew_at: datetime | None = None  # None: it does not renew itself
     last_failure: str | None = None  # why the last renewal did not succeed
     issuers: tuple[str, ...] = ()
     authorities: tuple[AuthorityStatus, ...] = ()
@@ -78,9 +78,10 @@ def status(store: Store, clock: Clock = SYSTEM) -> Status:
     store.material()  # refuses what a server would refuse
     served = store.served()
     leaf = _leaf(served)
-    missing = _missing(store, leaf) if leaf is not None and served is not None and not served.brought else ()
-    last_failure = store.read_state().get("last_failure")
     member = leaf.member if leaf else None
+    renews = member is not None and (store.authority_path.exists() or bool(store.settings().issuers))
+    missing = _missing(store, leaf) if leaf is not None and renews else ()
+    last_failure = store.read_state().get("last_failure")
     return Status(
         directory=str(store.directory),
         provisioned=served is not None,
@@ -96,7 +97,7 @@ def status(store: Store, clock: Clock = SYSTEM) -> Status:
         issuer=leaf.issuer if leaf else None,
         not_before=leaf.not_before if leaf else None,
         not_after=leaf.not_after if leaf else None,
-        renew_at=renew_at(leaf) if leaf and member else None,
+        renew_at=renew_at(leaf) if leaf and renews else None,
         last_failure=last_failure,
         issuers=store.settings().issuers,
         authorities=tuple(
@@ -132,16 +133,34 @@ def _warnings(
         return
     if not store.enabled:
         yield "TLS is disabled, so servers stay on loopback; run `forgather tls enable`"
-    if now > leaf.not_after:
-        yield f"the certificate ran out on {leaf.not_after:%Y-%m-%d %H:%M} UTC; run `forgather tls renew`"
-    if now < leaf.not_before:
-        yield f"the certificate holds from {leaf.not_before:%Y-%m-%d %H:%M} UTC; set the clock of this host"
+    yield from _about_the_leaf(store, leaf, now)
     if failure:
         yield f"the last renewal failed: {failure}"
     if missing:
         yield f"the certificate does not name {', '.join(missing)}; run `forgather tls renew`"
     for key in store.settings().outdated:
         yield f"{key} in config.yaml means nothing now and can be removed: {OUTDATED[key]}"
+
+
+def _about_the_leaf(store: Store, leaf: Certificate, now: datetime) -> Iterator[str]:
+    renews = store.authority_path.exists() or bool(store.settings().issuers)
+    until = f"{leaf.not_after:%Y-%m-%d %H:%M} UTC"
+    if now < leaf.not_before:
+        yield f"the certificate holds from {leaf.not_before:%Y-%m-%d %H:%M} UTC; set the clock of this host"
+    elif leaf.member is None and now > leaf.not_after:
+        yield f"the certificate ran out on {until}; ask whoever made it for another"
+    elif leaf.member is not None and renews and now > leaf.not_after:
+        yield f"the certificate ran out on {until}; run `forgather tls renew`"
+    elif leaf.member is not None and not renews and now > renew_at(leaf):
+        yield (
+            f"the certificate holds until {until} and does not renew itself; join with `forgather tls join`, "
+            "or install another one"
+        )
+    if leaf.member is not None and not any(leaf.issued_by(each) for each in store.authorities()):
+        yield (
+            f"the certificate was issued by {leaf.issuer!r}, which is not among the authorities here, so that other "
+            "hosts will not accept it; run `forgather tls join`"
+        )
 
 
 def _texts(names: Names) -> tuple[str, ...]:

@@ -288,7 +288,8 @@ class Store:
             StoreError: the file cannot be used or edited.
         """
         with self.writing():
-            text = self._settings_path.read_text("utf-8") if _exists(self._settings_path) else settings.TEMPLATE
+            text = settings.read_text(self._settings_path)
+            text = settings.TEMPLATE if text is None else text
             self.write(settings.FILE_NAME, settings.edited(text, self._settings_path, changes).encode())
 
     def write_state(self, **changes: Any) -> None:
