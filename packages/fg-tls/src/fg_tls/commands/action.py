@@ -1,16 +1,22 @@
-"""What the sub-verbs share: their shape, flags for names, and aligned output."""
+"""What the sub-verbs share: their shape, flags for names and times, and aligned output."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from fg_tls.names import Names
+
+
+ROLES = ("member", "submitter")  # `fg_tls.certificates.ROLES`, whose library --help shall not load
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_SPAN = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 
 
 class Action(NamedTuple):
@@ -49,6 +55,14 @@ def named(args: argparse.Namespace) -> Names:
     if addresses.hostnames:
         raise HostNameError(f"{addresses.hostnames[0]!r} is no address, such as 10.0.0.5")
     return Names(hostnames=hostnames.hostnames, addresses=addresses.addresses)
+
+
+def span(text: str) -> timedelta:
+    """`15m`, `12h`, `30d`, as an argument."""
+    match = _SPAN.fullmatch(text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no span of time, such as 15m, 12h or 30d")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
 def show(rows: Iterable[tuple[str, object]]) -> None:

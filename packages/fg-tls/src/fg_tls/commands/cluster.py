@@ -6,9 +6,11 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-from fg_tls.commands.action import Action, add_names, day, named, say, show
+from fg_tls.commands.action import ROLES, Action, add_names, day, named, say, show, span
 from fg_tls.errors import JoinError
 
 _PREFIX = "fgj"
@@ -82,6 +84,114 @@ def _of_file(path: Path) -> str:
         raise JoinError(f"cannot read the join token from {path}: {reason}") from error
 
 
+# --- join-token and serve --------------------------------------------------------------------------------------------
+
+
+def _add_listening(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", default="0.0.0.0", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8767, help="default: %(default)s")
+
+
+def _configure_join_token(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Make a token for one host, and listen until it was used, unless `forgather tls serve` runs here already. "
+        "The token is the only output."
+    )
+    parser.add_argument("--role", choices=ROLES, default="member", help="of the host that joins (default: %(default)s)")
+    names: dict[str, Any] = {"nargs": "+", "action": "extend", "default": [], "metavar": "NAME"}
+    parser.add_argument("--name", dest="names", help="host names and addresses it gets, and no others", **names)
+    parser.add_argument("--ttl", type=span, metavar="SPAN", help="how long the token holds (default: 15m)")
+    parser.add_argument("--no-wait", action="store_true", help="do not listen; `forgather tls serve` will")
+    _add_listening(parser)
+
+
+def _join_token(args: argparse.Namespace) -> int:
+    from fg_tls.issuer import TOKEN_LIFETIME, Issuer
+    from fg_tls.issuing import running_issuer, serve_issuer, token_endpoints
+    from fg_tls.names import parse_names
+    from fg_tls.store import Store
+
+    store = Store()
+    issuer, running = Issuer(store), running_issuer()
+    where = (running.host, running.port) if running else (args.host, args.port)
+    lifetime = args.ttl or TOKEN_LIFETIME
+    store.authority()
+    token = issuer.create_token(
+        endpoints=token_endpoints(store, *where), role=args.role, names=parse_names(args.names), lifetime=lifetime
+    )
+    advice = f"paste it into `forgather tls join` on the other host; it holds once, for {_minutes(lifetime)}"
+    if running or args.no_wait:
+        print(token.encode())
+        say(advice if running else f"{advice}, while `forgather tls serve` runs here")
+        return 0
+
+    def ready(_serving: object) -> None:
+        print(token.encode(), flush=True)
+        say(f"{advice}\nlistening on port {args.port} until then; Ctrl-C ends it")
+
+    serve_issuer(store, host=args.host, port=args.port, ready=ready, until=token)
+    used = issuer.books.read().tokens[token.id].used is not None
+    say("a host has joined" if used else "nobody has used the token, and nothing listens for it any more")
+    return 0 if used else 1
+
+
+def _minutes(lifetime: timedelta) -> str:
+    minutes = round(lifetime.total_seconds() / 60)
+    return f"{minutes} minutes" if minutes > 1 else f"{lifetime.total_seconds():.0f} seconds"
+
+
+def _configure_serve(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Let hosts join and renew, and tell them what has changed, until Ctrl-C."
+    _add_listening(parser)
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from fg_tls.issuing import serve_issuer
+    from fg_tls.serving import Serving
+    from fg_tls.store import Store
+
+    def ready(serving: Serving) -> None:
+        say(f"the issuer listens on {serving.host} port {serving.port}; Ctrl-C ends it")
+
+    serve_issuer(Store(), host=args.host, port=args.port, ready=ready)
+    return 0
+
+
+# --- deploy ----------------------------------------------------------------------------------------------------------
+
+
+def _configure_deploy(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Let other hosts join over ssh: each gets a join token on its standard input, and makes its own key."
+    )
+    parser.add_argument("destinations", nargs="+", metavar="DEST", help="as ssh takes it, such as user@box.local")
+    option: dict[str, Any] = {"action": "append", "default": [], "metavar": "OPTION"}
+    parser.add_argument("--ssh-option", dest="ssh_options", help="for ssh, such as --ssh-option=-p2222", **option)
+    parser.add_argument("--remote-command", metavar="COMMAND", help="default: forgather tls join")
+    parser.add_argument("--role", choices=ROLES, default="member", help="of those hosts (default: %(default)s)")
+    _add_listening(parser)
+
+
+def _deploy(args: argparse.Namespace) -> int:
+    from fg_tls.deploying import REMOTE_COMMAND, deploy
+    from fg_tls.store import Store
+
+    done = deploy(
+        Store(),
+        args.destinations,
+        ssh_options=args.ssh_options,
+        remote_command=args.remote_command or REMOTE_COMMAND,
+        role=args.role,
+        host=args.host,
+        port=args.port,
+    )
+    print(*done, sep="\n")
+    return 0 if all(each.joined for each in done) else 1
+
+
 ACTIONS = {
+    "join-token": Action("make a token that lets one host join", _configure_join_token, _join_token),
     "join": Action("make this host a member, with a join token", _configure_join, _join),
+    "deploy": Action("let other hosts join, over ssh", _configure_deploy, _deploy),
+    "serve": Action("serve joining and renewal on the host of the authority", _configure_serve, _serve),
 }

@@ -6,15 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from fg_tls.commands.action import Action, add_names, day, named, say, show
-
-_ROLES = ("member", "submitter")  # `fg_tls.certificates.ROLES`, which needs a library that --help shall not load
+from fg_tls.commands.action import ROLES, Action, add_names, day, named, say, show
 
 
 def _configure_mint(parser: argparse.ArgumentParser) -> None:
     add_names(parser, "what the certificate is for")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="where to write the files")
-    parser.add_argument("--role", choices=_ROLES, default="member", help="default: %(default)s")
+    parser.add_argument("--role", choices=ROLES, default="member", help="default: %(default)s")
 
 
 def _mint(args: argparse.Namespace) -> int:

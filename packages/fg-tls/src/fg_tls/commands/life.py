@@ -1,7 +1,74 @@
-"""`forgather tls revoke` and `rotate-ca`: the end of a certificate, and of an authority."""
+"""`forgather tls revoke` and `rotate-ca`: the end of a membership, and of an authority."""
 
 from __future__ import annotations
 
-from fg_tls.commands.action import Action
+import argparse
+from typing import TYPE_CHECKING
 
-ACTIONS: dict[str, Action] = {}
+from fg_tls.commands.action import Action, say, show
+
+if TYPE_CHECKING:
+    from fg_tls.rotation import RotationReport
+
+
+def _configure_revoke(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("who", metavar="MEMBER|HOST|SERIAL", help="as `forgather tls status` shows it on that host")
+
+
+def _revoke(args: argparse.Namespace) -> int:
+    from fg_tls.revoking import revoke
+    from fg_tls.store import Store
+
+    found = revoke(Store(), args.who)
+    count = f"{found.certificates} certificate{'' if found.certificates == 1 else 's'}"
+    show(
+        [
+            ("revoked", f"{found.hostname or 'a member'} ({found.member}), with {count}"),
+            ("next", "servers of this host refuse it from the next request on, the others as soon as they hear of it\n"
+             "to let that host come back: `forgather tls join-token` here, `forgather tls join --force` there"),
+        ]
+    )  # fmt: skip
+    return 0
+
+
+def _configure_rotate(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Replace the authority while everybody can talk to everybody: first all trust the new one, then all get a "
+        "certificate from it, then all drop the old one. Run it again to go on; nothing is lost in between."
+    )
+    parser.add_argument("--force", action="store_true", help="go on without members that have not been seen lately")
+    parser.add_argument(
+        "--compromised", action="store_true", help="the old key was stolen: its word for the new one counts for nothing"
+    )
+
+
+def _rotate(args: argparse.Namespace) -> int:
+    from fg_tls.rotation import rotate
+    from fg_tls.store import Store
+
+    store = Store()
+    report = rotate(store, force=args.force, compromised=args.compromised)
+    if report.finished:
+        authority = store.authority().certificate
+        show([("authority", authority.common_name), ("", "it has replaced the old one, which nobody trusts any more")])
+        return 0
+    _show_waiting(report)
+    return 0
+
+
+def _show_waiting(report: RotationReport) -> None:
+    show(
+        [
+            ("phase", report.phase),
+            ("waiting for", "\n".join(report.waiting)),
+            ("not seen lately", "\n".join(report.away)),
+            ("next", "members follow by themselves while a server runs there, if `forgather tls serve` runs here"),
+        ]
+    )
+    say("run `forgather tls rotate-ca` again to go on; with --force, members not seen lately are left behind")
+
+
+ACTIONS = {
+    "revoke": Action("refuse a member from now on", _configure_revoke, _revoke),
+    "rotate-ca": Action("replace the authority while everybody goes on talking", _configure_rotate, _rotate),
+}

@@ -3,21 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import re
-from datetime import timedelta
 
-from fg_tls.commands.action import Action, as_json, day, say, show
-
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_SPAN = re.compile(r"([1-9][0-9]{0,5})([smhd])")
-
-
-def span(text: str) -> timedelta:
-    """`15m`, `12h`, `30d`, as an argument."""
-    match = _SPAN.fullmatch(text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no span of time, such as 15m, 12h or 30d")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+from fg_tls.commands.action import Action, as_json, day, say, show, span
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
