@@ -164,7 +164,7 @@ def test_a_token_goes_to_its_origin_only(record):
 def test_a_redirect_is_not_followed_and_never_carries_the_token(record):
     target = record()
     location = f"Location: http://127.0.0.1:{target.port}/\r\n".encode()
-    own = record(answer=b"HTTP/1.1 307 Moved\r\n" + location + b"Content-Length: 0\r\n\r\n")
+    own = record(answer=b"HTTP/1.1 307 Moved\r\n" + location + b"Content-Length: 0\r\nConnection: close\r\n\r\n")
     with connect(f"http://127.0.0.1:{own.port}", token=TOKEN) as client:
         assert client.get("/").status_code == 307
         assert target.requests == []
@@ -419,8 +419,8 @@ class Given:
     def stamp(self):
         return repr(self.changes)
 
-    def material(self):
-        return dataclasses.replace(self.store.material(), **self.changes)
+    def client_material(self):
+        return dataclasses.replace(self.store.client_material(), **self.changes)
 
 
 def test_a_revoked_server_is_refused_on_new_and_open_connections(record, host):

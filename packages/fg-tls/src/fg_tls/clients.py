@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import http.client
 import ssl
-from collections.abc import Generator
+from collections.abc import Generator, Hashable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 
 from fg_tls.clock import SYSTEM, Clock
+from fg_tls.contexts import Material
 from fg_tls.errors import PeerError
 from fg_tls.failures import peer_error
 from fg_tls.following import FollowingContext, trusts
@@ -80,7 +82,7 @@ class PeerClient(httpx.Client):
             auth=_OneOrigin(goal),
             verify=self._context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),  # the latter trusts nobody
             timeout=timeout,
-            trust_env=not (goal.origin.private or trusts(store.material(), goal.origin.host)),
+            trust_env=not (goal.origin.private or trusts(store.client_material(), goal.origin.host)),
         )
         self._store = store
         self._clock = clock
@@ -179,5 +181,20 @@ class _OneOrigin(httpx.Auth):
         yield request
 
 
+@dataclass(frozen=True, slots=True)
+class _AsClient:
+    """The side of a store that clients show: never a certificate that was brought for servers."""
+
+    store: Store
+
+    def stamp(self) -> Hashable:
+        return self.store.stamp()
+
+    def material(self) -> Material:
+        return self.store.client_material()
+
+
 def _context(goal: Destination, store: Store, clock: Clock) -> FollowingContext | None:
-    return FollowingContext.of(store, clock=clock, ours=goal.ours) if goal.origin.scheme == "https" else None
+    if goal.origin.scheme == "http":
+        return None
+    return FollowingContext.of(_AsClient(store), clock=clock, ours=store if goal.ours else None)

@@ -26,12 +26,12 @@ class FollowingContext(ssl.SSLContext):
 
     _live: Live
     _clock: Clock
-    _ours: bool
+    _ours: Live | None
     _hosts: dict[str, ssl.SSLContext]
 
     @classmethod
-    def of(cls, source: Source, *, clock: Clock = SYSTEM, ours: bool = False) -> Self:
-        """With `ours`, the server must show the certificate of this host.
+    def of(cls, source: Source, *, clock: Clock = SYSTEM, ours: Source | None = None) -> Self:
+        """With `ours`, the server must show the certificate that this source has.
 
         Raises:
             TlsError: the source cannot be used.
@@ -39,7 +39,7 @@ class FollowingContext(ssl.SSLContext):
         context = cls(ssl.PROTOCOL_TLS_CLIENT)
         context._live = Live(source)
         context._clock = clock
-        context._ours = ours
+        context._ours = Live(ours) if ours is not None else None
         context._hosts = {}
         return context
 
@@ -81,7 +81,7 @@ class FollowingContext(ssl.SSLContext):
         certificate = read_der(der)
         self._follow()
         check_server(certificate, self._live.material, self._clock())
-        if self._ours and not _same_host(certificate, self._live.material):
+        if self._ours is not None and not _same_host(certificate, self._ours):
             raise PeerError(
                 f"the server at {host} does not show the certificate of this host, so it does not get the token that "
                 "was found here; give its token with --auth-token-file"
@@ -120,9 +120,10 @@ def _constraints_permit(authority: Certificate, names: Names) -> bool:
     return Constraints(domains=domains, networks=networks).permits(names) == names
 
 
-def _same_host(certificate: Certificate, material: Material) -> bool:
+def _same_host(certificate: Certificate, ours: Live) -> bool:
     """Whether the server has the certificate of this host, or had the one before: the member stays."""
-    path = material.certificate_file
+    ours.changed()
+    path = ours.material.certificate_file
     if path is None:
         return False
     own = read_pem(path.read_bytes(), str(path))[0]
