@@ -1,4 +1,8 @@
+import os
 import queue
+import signal
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 
@@ -101,3 +105,58 @@ def http(serving):
     bearer = {"Authorization": f"Bearer {read_token(serving.token_file)}"}
     with httpx.Client(base_url=serving.url, headers=bearer, timeout=LONGEST_WAIT, trust_env=False) as client:
         yield client
+
+
+LONGEST_COMMAND = 120  # seconds
+FG = [sys.executable, "-m", "fg_inference", "inf"]
+
+
+@contextmanager
+def server_process(environment, *options, end=signal.SIGTERM):
+    """A server process; gives its number and what it printed: {"url": …, "token": …, "model": …}."""
+    command = [*FG, "server", "--port", "0", "--log-level", "warning", *map(str, options)]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        lines = {"process": process.pid}
+        while "try" not in lines:
+            line = process.stdout.readline()
+            assert line, process.stderr.read()
+            name, _, value = line.strip().partition(" ")
+            lines[name] = value.strip()
+        yield lines
+        process.send_signal(end)
+        out, err = process.communicate(timeout=LONGEST_COMMAND)
+        assert (process.returncode, out.strip()) == (0, "stopped")
+        assert "Traceback" not in err
+    finally:
+        process.kill()
+
+
+def command(environment, *words, stdin=""):
+    done = subprocess.run(
+        [*FG, *map(str, words)], env=environment, input=stdin, capture_output=True, text=True, timeout=LONGEST_COMMAND
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="session")
+def server():
+    """`with server(environment, *options) as lines`: a server process."""
+    return server_process
+
+
+@pytest.fixture(scope="session")
+def run():
+    """`run(environment, *words)` gives (exit code, output, errors) of a command."""
+    return command
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    return os.environ | {"FORGATHER_CONFIG_DIR": str(tmp_path_factory.mktemp("config")), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def running(model_directory, environment):
+    with server_process(environment, "-m", model_directory) as lines:
+        yield lines

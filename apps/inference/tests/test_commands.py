@@ -1,56 +1,13 @@
 """The commands as a user types them: real processes, and the official client of OpenAI."""
 
-import os
 import shutil
 import signal
 import subprocess
-import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 WAIT = 120
-FG = [sys.executable, "-m", "fg_inference", "inf"]
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    return os.environ | {"FORGATHER_CONFIG_DIR": str(tmp_path_factory.mktemp("config")), "OMP_NUM_THREADS": "1"}
-
-
-@contextmanager
-def server(environment, *options, end=signal.SIGTERM):
-    """A server process; gives what it printed: {"url": …, "token": …, "model": …}."""
-    command = [*FG, "server", "--port", "0", "--log-level", "warning", *map(str, options)]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        lines = {}
-        while "try" not in lines:
-            line = process.stdout.readline()
-            assert line, process.stderr.read()
-            name, _, value = line.strip().partition(" ")
-            lines[name] = value.strip()
-        yield lines
-        process.send_signal(end)
-        out, err = process.communicate(timeout=WAIT)
-        assert (process.returncode, out.strip()) == (0, "stopped")
-        assert "Traceback" not in err
-    finally:
-        process.kill()
-
-
-@pytest.fixture(scope="module")
-def running(model_directory, environment):
-    with server(environment, "-m", model_directory) as lines:
-        yield lines
-
-
-def run(environment, *words, stdin=""):
-    done = subprocess.run(
-        [*FG, *map(str, words)], env=environment, input=stdin, capture_output=True, text=True, timeout=WAIT
-    )
-    return done.returncode, done.stdout, done.stderr
 
 
 @pytest.fixture
@@ -108,7 +65,7 @@ def test_the_curl_line_works_and_no_token_was_printed(running, environment):
     assert Path(running["token"]).read_text().strip() not in str(running)
 
 
-def test_our_client_finds_the_token_itself(running, environment):
+def test_our_client_finds_the_token_itself(running, environment, run):
     def ask(*words, stdin=""):
         code, out, err = run(environment, "client", "--url", running["url"], *words, stdin=stdin)
         assert code == 0, err
@@ -127,7 +84,7 @@ def test_our_client_finds_the_token_itself(running, environment):
     )
 
 
-def test_a_conversation(running, environment):
+def test_a_conversation(running, environment, run):
     lines = ["/help", "Hello", "/system Be brief.", "/clear", "/wrong", "", "quit", "never read"]
     words = ["client", "--url", running["url"], "--interactive", "--max-tokens", "4", "--show-usage", "--seed", "1"]
     code, out, err = run(environment, *words, stdin="\n".join(lines))
@@ -141,23 +98,30 @@ def test_a_conversation(running, environment):
     ("words", "message"),
     [
         (["server", "-m", "/no/such/model"], "no such directory: /no/such/model"),
-        (["server", "-m", ".", "--host", "0.0.0.0"], "refuses to listen on '0.0.0.0'"),
+        (["server", "-m", ".", "--host", "0.0.0.0"], "refuses to listen on 0.0.0.0 port 8137 in clear text"),
         (["server", "-m", ".", "-p", "0", "--device", "quantum"], "cannot use the device 'quantum'"),
         (["server", "-m", ".", "-p", "0", "--chat-template", "/none"], "/none cannot be read"),
         (["server", "-m", ".", "-p", "0", "--auth-token-file", "/none"], "no token file /none"),
-        (["client", "--url", "http://127.0.0.1:9/v1", "--health"], "no answer from http://127.0.0.1:9/v1"),
+        (["server", "-m", ".", "-p", "0", "--tls"], "--tls needs a certificate"),
+        (["server", "-m", ".", "-p", "0", "--tls-key", "/k"], "--tls-key goes with --tls-cert"),
+        (["server", "-m", ".", "-p", "0", "--no-tls", "--tls-cert", "/c"], "--no-tls and --tls-cert contradict"),
+        (["server", "-m", ".", "-p", "0", "--tls-cert", "/none"], "/none cannot be read"),
+        (["server", "-m", ".", "-p", "0", "--regen-token", "--auth-token-file", "/x"], "only a server's own token"),
+        (["client", "--url", "http://127.0.0.1:9/v1", "--health"], "nothing listens at http://127.0.0.1:9"),
+        (["client", "--url", "http://10.1.2.3/v1", "--health"], "refuses to send requests to http://10.1.2.3:80"),
+        (["client", "--url", "https://u:p@box.lan/v1", "--health"], "carries a user or password"),
         (["client", "--url", "nowhere", "--health"], "'nowhere' is not the URL of a server"),
         (["client", "--auth-token-file", "/none", "--message", "x"], "no token file /none"),
     ],
 )
-def test_wrong_input_is_one_line_and_exit_code_2(model_directory, environment, words, message):
+def test_wrong_input_is_one_line_and_exit_code_2(model_directory, environment, words, message, run):
     words = [str(model_directory) if word == "." else word for word in words]
     code, _, err = run(environment, *words)
     assert code == 2
     assert message in err and len(err.splitlines()) == 1
 
 
-def test_a_port_in_use_is_noticed_before_the_model_is_loaded(running, environment):
+def test_a_port_in_use_is_noticed_before_the_model_is_loaded(running, environment, run):
     port = running["url"].split(":")[2].removesuffix("/v1")
     code, out, err = run(environment, "server", "-m", "/no/such/model", "-p", port)
     assert (code, out) == (2, "")
@@ -187,7 +151,7 @@ def trained(loaded, model_directory, tmp_path_factory):
     return directory
 
 
-def test_the_newest_checkpoint_that_verifies_is_served(trained, running, environment):
+def test_the_newest_checkpoint_that_verifies_is_served(trained, running, environment, server, run):
     greedy = ["--completion", "Hello", "--temperature", "0", "--max-tokens", "8", "--ignore-eos"]
     expected = run(environment, "client", "--url", running["url"], *greedy)[1]
 
@@ -209,12 +173,12 @@ def test_the_newest_checkpoint_that_verifies_is_served(trained, running, environ
     assert "checkpoint-10" in loading and text == expected
 
 
-def test_a_model_without_checkpoints(model_directory, environment):
+def test_a_model_without_checkpoints(model_directory, environment, run):
     code, _, err = run(environment, "server", "-m", model_directory, "-c", "-p", "0")
     assert code == 2 and "has no checkpoint that verifies" in err
 
 
-def test_ctrl_c_ends_a_server_quietly(model_directory, environment):
+def test_ctrl_c_ends_a_server_quietly(model_directory, environment, server):
     with server(environment, "-m", model_directory, end=signal.SIGINT) as lines:
         token_file = Path(lines["token"])
         assert token_file.stat().st_mode & 0o777 == 0o600

@@ -215,3 +215,22 @@ def test_prompts_and_texts_stay_out_of_the_log(engine, caplog):
     text, _ = answer(engine, request(engine, "The quick brown secret"))
     assert "length after" in caplog.text
     assert "secret" not in caplog.text and text not in caplog.text
+
+
+def test_a_request_that_is_cancelled_while_it_waits_leaves_its_place_at_once(engine):
+    blocker = Blocker(engine)
+    ends = queue.Queue()
+    for _ in range(50):  # far more than may wait, one after the other
+        first, second = (engine.submit(request(engine), ends.put) for _ in range(2))
+        with pytest.raises(QueueFullError):
+            engine.submit(request(engine), ends.put)
+        first.cancel()
+        second.cancel()
+        assert [ends.get(timeout=WAIT) for _ in range(2)] == [Finished("cancelled", 0)] * 2
+    assert engine.counts.cancelled == 100 and engine.counts.refused == 50
+    last = engine.submit(request(engine), ends.put)
+    last.cancel()
+    last.cancel()
+    assert blocker.end() == Finished("length", 100)
+    assert answer(engine, request(engine))[1] == Finished("length", 20)
+    assert ends.qsize() == 1 and engine.counts.cancelled == 101

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,8 +13,11 @@ import httpx
 
 from fg_inference.errors import ServerError
 from fg_inference.server import SERVICE
-from fg_tls import read_token, token_path
+from fg_tls import PeerError
+from fg_tls.clients import connect
+from fg_tls.endpoints import endpoints
 
+_PORT: Final = 8137
 _TIMEOUT: Final = httpx.Timeout(10.0, read=600.0)
 
 
@@ -42,19 +44,14 @@ class InferenceClient:
     """Talks to the server at `url` (with `/v1`), with the bearer token of `token_file` or the local server's own.
 
     Raises:
-        ServerError: `url` is not a URL.
-        fg_tls.TokenFileError: the token file cannot be used.
+        ServerError: `url` is not a URL, or in clear text to another machine (`insecure` allows that, without a token).
+        fg_tls.TlsError: the token file, or the certificates of this host, cannot be used.
     """
 
-    def __init__(self, url: str, *, token_file: Path | None = None) -> None:
-        self.url = _checked_url(url)
-        token = _token(self.url, token_file)
-        # Proxies of the environment would see the token.
-        self._http = httpx.Client(
-            headers={"Authorization": f"Bearer {token}"} if token else {},
-            timeout=_TIMEOUT,
-            trust_env=not _loopback(self.url),
-        )
+    def __init__(self, url: str, *, token_file: Path | None = None, insecure: bool = False) -> None:
+        self.url = url.rstrip("/")
+        with self._errors():
+            self._http = connect(self.url, token_file=token_file, service=SERVICE, timeout=_TIMEOUT, insecure=insecure)
 
     def __enter__(self) -> Self:
         return self
@@ -64,22 +61,22 @@ class InferenceClient:
 
     def health(self) -> str:
         """The state that the server reports, `ok` if all is well."""
-        return str(self._get(f"{self.url.removesuffix('/v1')}/health")["status"])
+        return str(self._get(self._http.base_url.copy_with(path="/health"))["status"])
 
     def models(self) -> list[str]:
         """The names of the models that the server has."""
-        return [str(model["id"]) for model in self._get(f"{self.url}/models")["data"]]
+        return [str(model["id"]) for model in self._get("models")["data"]]
 
     def chat(self, model: str, messages: Sequence[Mapping[str, str]], **settings: Any) -> Reply:
         """The answer to a conversation; `settings` are fields of the request, and None leaves one out."""
         body = {"model": model, "messages": list(messages)} | settings
-        return Reply(self._stream(f"{self.url}/chat/completions", body), chat=True)
+        return Reply(self._stream("chat/completions", body), chat=True)
 
     def complete(self, model: str, prompt: str, **settings: Any) -> Reply:
         """How the model continues `prompt`."""
-        return Reply(self._stream(f"{self.url}/completions", {"model": model, "prompt": prompt} | settings), chat=False)
+        return Reply(self._stream("completions", {"model": model, "prompt": prompt} | settings), chat=False)
 
-    def _get(self, url: str) -> dict[str, Any]:
+    def _get(self, url: str | httpx.URL) -> dict[str, Any]:
         with self._errors():
             response = self._http.get(url)
             _check(response)
@@ -104,6 +101,8 @@ class InferenceClient:
     def _errors(self) -> Iterator[None]:
         try:
             yield
+        except PeerError as error:
+            raise ServerError(str(error)) from error
         except (httpx.HTTPError, json.JSONDecodeError) as error:
             reason = str(error) or type(error).__name__
             raise ServerError(
@@ -112,14 +111,19 @@ class InferenceClient:
             ) from error
 
 
-def _checked_url(url: str) -> str:
-    try:
-        good = httpx.URL(url).scheme in ("http", "https") and httpx.URL(url).host
-    except httpx.InvalidURL:
-        good = False
-    if not good:
-        raise ServerError(f"{url!r} is not the URL of a server; write for example http://localhost:8137/v1")
-    return url.rstrip("/")
+def local_url() -> str:
+    """The URL of the server on this machine; of several, that on the usual port.
+
+    Raises:
+        ServerError: several run, and none on the usual port.
+    """
+    running = [each for each in endpoints(SERVICE) if each.urls]
+    chosen = [each for each in running if each.port == _PORT] or running
+    if len(chosen) > 1:
+        urls = ", ".join(f"{each.urls[0]}/v1" for each in chosen)
+        raise ServerError(f"{len(chosen)} servers run on this machine ({urls}); say which one with --url")
+    # Not `localhost`: that may be ::1 first, where somebody else could listen.
+    return f"{chosen[0].urls[0]}/v1" if chosen else f"http://127.0.0.1:{_PORT}/v1"
 
 
 def _check(response: httpx.Response) -> None:
@@ -137,18 +141,3 @@ def _checked_event(event: dict[str, Any]) -> dict[str, Any]:
     if "error" in event:
         raise ServerError(f"the server gave up: {event['error']['message']}")
     return event
-
-
-def _token(url: str, token_file: Path | None) -> str | None:
-    if token_file is not None:
-        return read_token(token_file)
-    path = token_path(SERVICE, httpx.URL(url).port or 80) if _loopback(url) else None
-    return read_token(path) if path is not None and path.is_file() else None
-
-
-def _loopback(url: str) -> bool:
-    host = httpx.URL(url).host
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

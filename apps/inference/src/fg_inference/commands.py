@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fg_tls.options import ServerOptions, add_options
+
 if TYPE_CHECKING:
     from fg_inference.client import InferenceClient, Reply
 
@@ -42,23 +44,24 @@ def _add_server_options(parser: argparse.ArgumentParser) -> None:
         metavar="latest|PATH",
         help="weights of a checkpoint; without a path, of the newest one whose content verifies",
     )
-    add("-H", "--host", default="127.0.0.1", help="a loopback address (default: %(default)s)")
+    add("-H", "--host", default="127.0.0.1", help="0.0.0.0 for the network, with TLS (default: %(default)s)")
     add("-p", "--port", type=int, default=8137, help="0 takes any free one (default: %(default)s)")
     add("--device", help="cpu, cuda:0, … (default: the first GPU, else the CPU)")
     add("--dtype", choices=_DTYPES, metavar="DTYPE", help=f"{', '.join(_DTYPES)} (default: by device)")
     add("--chat-template", type=Path, metavar="FILE", help="a Jinja template, instead of the tokenizer's")
     add("--stop-sequences", nargs="+", default=(), metavar="TEXT", help="stop strings of every request")
     add("--auth-token-file", type=Path, metavar="FILE", help="tokens to accept, instead of a fresh one")
+    add_options(parser)
     levels = ("debug", "info", "warning", "error")
     add("--log-level", choices=levels, default="info", help="one line per request at info (default: %(default)s)")
 
 
 def _add_client_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    # Not `localhost`: that may be ::1 first, where somebody else could wait for the token.
-    add("--url", default="http://127.0.0.1:8137/v1", help="default: %(default)s")
+    add("--url", help="default: the server that runs on this machine, else http://127.0.0.1:8137/v1")
     add("--model", default="inference-server", help="default: the model of the server")
     add("--auth-token-file", type=Path, metavar="FILE", help="default: the file of a server on this machine")
+    add("--insecure", action="store_true", help="talk to another machine in clear text, without a token")
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--message", metavar="TEXT", help="ask for one answer; without any of these, what stdin holds")
     kind.add_argument("--completion", metavar="TEXT", help="ask how TEXT goes on")
@@ -101,15 +104,17 @@ def _serve(args: argparse.Namespace) -> int:
         chat_template=args.chat_template,
         stop_sequences=tuple(args.stop_sequences),
         auth_token_file=args.auth_token_file,
+        security=ServerOptions.of(args),
     )
     run_server(settings, lambda line: print(line, flush=True))
     return 0
 
 
 def _talk(args: argparse.Namespace) -> int:
-    from fg_inference.client import InferenceClient
+    from fg_inference.client import InferenceClient, local_url
 
-    with InferenceClient(args.url, token_file=args.auth_token_file) as client:
+    url = local_url() if args.url is None else args.url
+    with InferenceClient(url, token_file=args.auth_token_file, insecure=args.insecure) as client:
         if args.health:
             state = client.health()
             print(state)

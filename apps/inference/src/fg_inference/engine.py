@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -46,13 +46,14 @@ class Engine:
         self.name = name
         self.created = int(time.time())
         self.eos = end_tokens(model, tokenizer)
-        self._waiting: queue.Queue[Generation | None] = queue.Queue()
+        self._waiting: deque[Generation] = deque()
         self._max_waiting = max_waiting
         self._open: set[Generation] = set()
         self._counts = EngineCounts()
         self._seconds = 1.0  # of a request, lately
         self._closed = False
         self._lock = threading.Lock()
+        self._something_to_do = threading.Condition(self._lock)
         self._thread = threading.Thread(target=self._work, name="generation", daemon=True)
         self._thread.start()
 
@@ -89,12 +90,14 @@ class Engine:
     def submit(self, request: GenerationRequest, deliver: Callable[[GenerationEvent], None]) -> Generation:
         """Queue a request; `deliver` is called from the engine's thread, last with `Finished` or `Failed`.
 
+        A request that is cancelled while it waits ends at once, in the thread that cancels it, and leaves its place.
+
         Raises:
             RequestError: the prompt does not fit the model.
             QueueFullError: too many requests wait.
             ShuttingDownError: the engine is closed.
         """
-        generation = Generation(self.fitted(request), deliver)
+        generation = Generation(self.fitted(request), deliver, cancelled=self._withdraw)
         with self._lock:
             if self._closed:
                 raise ShuttingDownError("the server is shutting down")
@@ -102,16 +105,18 @@ class Engine:
                 self._count("refused")
                 raise self._full()
             self._open.add(generation)
-            self._waiting.put(generation)
+            self._waiting.append(generation)
+            self._something_to_do.notify()
         return generation
 
     def close(self) -> None:
         """Cancel what is open and wait for the thread to end."""
         with self._lock:
             self._closed = True
-            for generation in self._open:
-                generation.cancel()
-        self._waiting.put(None)
+            unfinished = tuple(self._open)
+            self._something_to_do.notify()
+        for generation in unfinished:
+            generation.cancel()
         self._thread.join()
 
     def _full(self) -> QueueFullError:
@@ -120,15 +125,34 @@ class Engine:
             f"{len(self._open)} requests are open already; try again in about {seconds} s", retry_after=seconds
         )
 
+    def _withdraw(self, generation: Generation) -> None:
+        """End a cancelled request that nobody works on, unless the engine closes: then its thread ends them all."""
+        with self._lock:
+            if self._closed or generation not in self._waiting:
+                return
+            self._waiting.remove(generation)
+            self._open.discard(generation)
+            self._count("cancelled")
+        self._deliver_end(generation, Finished("cancelled", 0))
+
+    def _next(self) -> Generation | None:
+        """The next request, when there is one; None when there will be none."""
+        with self._lock:
+            self._something_to_do.wait_for(lambda: self._waiting or self._closed)
+            return self._waiting.popleft() if self._waiting else None
+
     def _work(self) -> None:
-        while (generation := self._waiting.get()) is not None:
+        while (generation := self._next()) is not None:
             start = time.monotonic()
             end = self._answer(generation)
             with self._lock:
                 self._open.discard(generation)
                 self._count(_outcome(end))
             self._report(generation, end, time.monotonic() - start)
-            _caught("the end of a generation could not be delivered", partial(generation.deliver, end))
+            self._deliver_end(generation, end)
+
+    def _deliver_end(self, generation: Generation, end: Finished | Failed) -> None:
+        _caught("the end of a generation could not be delivered", partial(generation.deliver, end))
 
     def _answer(self, generation: Generation) -> Finished | Failed:
         if self._closed:

@@ -84,12 +84,19 @@ GenerationEvent = TextPiece | Finished | Failed
 
 
 class Generation:
-    """A request in the hands of the engine. `deliver` gets its events, in the engine's thread."""
+    """A request in the hands of the engine. `deliver` gets its events, `cancelled` hears of the first `cancel()`."""
 
-    def __init__(self, request: GenerationRequest, deliver: Callable[[GenerationEvent], None]) -> None:
+    def __init__(
+        self,
+        request: GenerationRequest,
+        deliver: Callable[[GenerationEvent], None],
+        *,
+        cancelled: Callable[[Generation], None] = lambda _: None,
+    ) -> None:
         self.request = request
         self.deliver = deliver
         self._cancelled = threading.Event()
+        self._when_cancelled = cancelled
 
     @property
     def cancelled(self) -> bool:
@@ -98,7 +105,9 @@ class Generation:
 
     def cancel(self) -> None:
         """Stop after the token that is being computed; from any thread, at any time, more than once."""
-        self._cancelled.set()
+        if not self._cancelled.is_set():
+            self._cancelled.set()
+            self._when_cancelled(self)
 
     def run(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, eos: frozenset[int]) -> Finished:
         """Generate; text is delivered on the way, and the end is returned.

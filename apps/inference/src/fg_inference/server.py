@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fg_inference.errors import SettingsError
+from fg_tls.options import ServerOptions
 
 if TYPE_CHECKING:
     from fg_inference.engine import Engine
+    from fg_tls import Serving
 
 logger = logging.getLogger(__name__)
 
@@ -42,21 +45,24 @@ class ServerSettings:
     chat_template: Path | None = None
     stop_sequences: tuple[str, ...] = ()
     auth_token_file: Path | None = None
+    security: ServerOptions = field(default_factory=ServerOptions)
 
 
 def run_server(settings: ServerSettings, say: Callable[[str], None]) -> None:
     """Load the model and serve it until a signal; `say` gets a line for everything worth knowing.
 
-    What can be checked is checked before the model is loaded: the port, files, and the device.
+    What can be checked is checked before the model is loaded: the port, certificates, other files, and the device.
 
     Raises:
         SettingsError, fg_tls.TlsError, fg_models.ModelError: something the user can correct.
     """
     from fg_inference.chat import ChatFormat, read_template
-    from fg_tls import Serving, TokenStore, bind, serve
+    from fg_tls import TokenStore, bind, serve
 
     with bind(settings.host, settings.port) as listener:
-        tokens = TokenStore(settings.auth_token_file)
+        source = settings.security.source()
+        settings.security.check(listener, source)
+        tokens = TokenStore(settings.auth_token_file, regenerate=settings.security.regenerate_token)
         template = read_template(settings.chat_template) if settings.chat_template else None
         engine = _load(settings, say)
 
@@ -68,9 +74,7 @@ def run_server(settings: ServerSettings, say: Callable[[str], None]) -> None:
             size = f"{engine.model.num_parameters():,} parameters"
             say(f"model    {engine.name} ({size}, {engine.model.device}, {engine.model.dtype})")
             say(f"chat     template: {chat.origin}")
-            say(f"url      {serving.url}/v1")
-            say(f"token    {serving.token_file}")
-            say(f"try      {_example(serving.url, serving.token_file)}")
+            _say_where(serving, settings, say)
 
         app = create_app(engine, chat, stops=settings.stop_sequences)
         try:
@@ -80,6 +84,8 @@ def run_server(settings: ServerSettings, say: Callable[[str], None]) -> None:
                 port=settings.port,
                 access=ACCESS,
                 tokens=tokens,
+                tls=source,
+                insecure=settings.security.insecure,
                 sockets=[listener],
                 ready=announce,
             )
@@ -140,7 +146,22 @@ def _best_dtype(device: str) -> str:
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
 
 
-def _example(url: str, token_file: Path) -> str:
+def _say_where(serving: Serving, settings: ServerSettings, say: Callable[[str], None]) -> None:
+    best, *others = serving.urls
+    say(f"url      {best}/v1")
+    for url in others:
+        say(f"also     {url}/v1")
+    if serving.warning:
+        say(f"warning  {serving.warning}")
+    say(f"token    {serving.token_file}")
+    own_certificate = serving.tls and settings.security.certificate is None
+    say(f"try      {_example(best, serving.token_file, own_certificate=own_certificate)}")
+
+
+def _example(url: str, token_file: Path, *, own_certificate: bool) -> str:
+    from fg_tls import Store
+
+    trust = f"--cacert {shlex.quote(str(Store().trust_path))} " if own_certificate else ""
     body = '{"model": "inference-server", "messages": [{"role": "user", "content": "Hello"}]}'
-    bearer = f'"Authorization: Bearer $(cat {token_file})"'
-    return f"curl {url}/v1/chat/completions -H {bearer} -H 'Content-Type: application/json' -d '{body}'"
+    bearer = f'"Authorization: Bearer $(cat {shlex.quote(str(token_file))})"'
+    return f"curl {trust}{url}/v1/chat/completions -H {bearer} -H 'Content-Type: application/json' -d '{body}'"
