@@ -12,6 +12,7 @@ from fg_tls.names import Names, parse_names
 # How long after its last certificate ran out a member may still come back, and nobody else gets its names.
 RETURN_PERIOD: Final = timedelta(days=90)
 MOST_WRONG_MACS: Final = 5
+_NO_NAMES: Final = Names()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +85,7 @@ class MemberEntry:
     role: Role
     hostname: str  # what it calls itself, for people
     names: Names  # of its newest certificate
+    bound: Names = _NO_NAMES  # those that a person has set for it; none: those it asks for
     issued: tuple[Issued, ...]
     joined: datetime
     last_seen: datetime
@@ -91,9 +93,16 @@ class MemberEntry:
     revoked: datetime | None = None
 
     @classmethod
-    def joined_at(cls, now: datetime, member: Member, *, hostname: str) -> Self:
+    def joined_at(cls, now: datetime, member: Member, *, hostname: str, bound: Names = _NO_NAMES) -> Self:
         return cls(
-            id=member.id, role=member.role, hostname=hostname, names=Names(), issued=(), joined=now, last_seen=now
+            id=member.id,
+            role=member.role,
+            hostname=hostname,
+            names=_NO_NAMES,
+            bound=bound,
+            issued=(),
+            joined=now,
+            last_seen=now,
         )
 
     def with_certificate(self, certificate: Certificate, now: datetime) -> Self:
@@ -113,6 +122,7 @@ class MemberEntry:
             "role": self.role,
             "hostname": self.hostname,
             "names": _names_to_json(self.names),
+            "bound": _names_to_json(self.bound),
             # Serial numbers have up to 160 bits, which many readers of JSON would round.
             "issued": [{"serial": f"{each.serial:x}", "not_after": each.not_after.isoformat()} for each in self.issued],
             "joined": self.joined.isoformat(),
@@ -128,6 +138,7 @@ class MemberEntry:
             role=_role(data["role"]),
             hostname=data["hostname"],
             names=parse_names(data["names"]),
+            bound=parse_names(data["bound"]),
             issued=tuple(
                 Issued(serial=int(each["serial"], 16), not_after=datetime.fromisoformat(each["not_after"]))
                 for each in data["issued"]

@@ -103,25 +103,35 @@ class Issuer:
             now = self.clock()
             token = _usable(ledger, request.token_id, now)
             member = Member(cluster=self.store.authority().cluster, role=token.role, id=str(uuid.uuid4()))
-            names = self._grant(ledger, member, parse_names(request.names), bound=token.names, came_from=came_from)
-            certificate = self.sign(public_key, member=member, names=names)
-            ledger.record_issue(certificate, now=now, hostname=request.hostname)
+            ledger.members[member.id] = MemberEntry.joined_at(now, member, hostname=request.hostname, bound=token.names)
+            certificate = self._issued(ledger, public_key, member, parse_names(request.names), came_from)
             ledger.tokens[token.id] = token.spent(now)
         answer = self.answer(certificate)
         return token.id, answer | {"mac": answer_mac(secret, mac, answer)}
 
     def _authenticated(self, request: JoinRequest, mac: str) -> bytes:
         """The secret of the token, when the request was made by somebody who knows it; a wrong guess is counted."""
+        # Without the lock, so that nobody who makes up ids can hold up those who need it.
+        token = _usable(self.books.read(), request.token_id, self.clock())
+        if same_mac(mac, request.mac(token.secret)):
+            return token.secret
         with self.books.change() as ledger:
-            token = _usable(ledger, request.token_id, self.clock())
-            if same_mac(mac, request.mac(token.secret)):
-                return token.secret
-            ledger.tokens[token.id] = token.guessed_at()
+            ledger.tokens[token.id] = ledger.tokens[token.id].guessed_at()
         raise JoinError(
             "the join token is not the one that was handed out (wrong secret); copy the whole line once more"
         )
 
     # --- certificates ------------------------------------------------------------------------------------------------
+    def issue(
+        self, public_key: ec.EllipticCurvePublicKey, *, member: Member, wanted: Names, came_from: Address | None = None
+    ) -> Certificate:
+        """The next certificate of a member, under those of the wanted names that it may have; it is in the books.
+
+        Raises:
+            JoinError: the member is revoked, or another live member holds one of the host names.
+        """
+        with self.books.change() as ledger:
+            return self._issued(ledger, public_key, member, wanted, came_from)
 
     def grant(self, member: Member, wanted: Names, *, came_from: Address | None = None) -> Names:
         """The names that `member` may have, of those it wants.
@@ -129,7 +139,7 @@ class Issuer:
         Raises:
             JoinError: another live member holds one of the host names.
         """
-        return self._grant(self.books.read(), member, wanted, came_from=came_from)
+        return self._granted(self.books.read(), member, wanted, came_from)
 
     def sign(self, public_key: ec.EllipticCurvePublicKey, *, member: Member, names: Names) -> Certificate:
         """A certificate that the books do not know yet; record it before it leaves this host."""
@@ -139,18 +149,32 @@ class Issuer:
         """A certificate for its owner, with everything that a member keeps."""
         return {"certificate": certificate.pem.decode("ascii")} | Bulletin.of(self.store).to_json()
 
-    def _grant(
+    def _issued(
         self,
         ledger: Ledger,
+        public_key: ec.EllipticCurvePublicKey,
         member: Member,
         wanted: Names,
-        *,
-        bound: Names = _NO_NAMES,
-        came_from: Address | None = None,
-    ) -> Names:
-        others = _live_others(ledger, member.id, self.clock())
-        constraints = self.store.authority().constraints
-        return grant(wanted, role=member.role, others=others, constraints=constraints, bound=bound, came_from=came_from)
+        came_from: Address | None,
+    ) -> Certificate:
+        known = ledger.members.get(member.id)
+        if known is not None and known.revoked is not None:
+            raise JoinError(f"member {member.id} was revoked on {known.revoked:%Y-%m-%d}; let it join again")
+        names = self._granted(ledger, member, wanted, came_from)
+        certificate = self.sign(public_key, member=member, names=names)
+        ledger.record_issue(certificate, now=self.clock())
+        return certificate
+
+    def _granted(self, ledger: Ledger, member: Member, wanted: Names, came_from: Address | None) -> Names:
+        now, known = self.clock(), ledger.members.get(member.id)
+        return grant(
+            wanted,
+            role=member.role,
+            others=[each for each in ledger.members.values() if each.id != member.id and each.is_live(now)],
+            constraints=self.store.authority().constraints,
+            bound=known.bound if known is not None else _NO_NAMES,
+            came_from=came_from,
+        )
 
     def _enrol_own_host(self) -> None:
         """Have the certificate of this host in the books too, so that nobody else gets its names."""
@@ -168,7 +192,3 @@ def _usable(ledger: Ledger, token_id: str, now: datetime) -> TokenEntry:
             "the authority"
         )
     return token
-
-
-def _live_others(ledger: Ledger, member_id: str, now: datetime) -> list[MemberEntry]:
-    return [each for each in ledger.members.values() if each.id != member_id and each.is_live(now)]

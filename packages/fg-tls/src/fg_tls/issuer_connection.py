@@ -19,6 +19,7 @@ from fg_tls.join_messages import LARGEST_MESSAGE, read_object
 
 _TIMEOUT: Final = 15.0  # seconds, for each step
 _LARGEST_ANSWER: Final = 16 * LARGEST_MESSAGE  # a revocation list grows with the cluster
+_LONGEST_REASON: Final = 1000  # characters
 _TOLERATED_SKEW: Final = timedelta(minutes=5)  # certificates are back-dated by as much
 _VERIFY_DATES: Final = (9, 10)  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
 
@@ -144,10 +145,12 @@ def _object(data: bytes, endpoint: str) -> dict[str, Any]:
 
 
 def _message(data: bytes) -> str:
+    """The reason of a refusal, as one line for a terminal."""
     try:
-        return str(read_object(data)["error"]["message"])
+        text = str(read_object(data)["error"]["message"])
     except (JoinError, KeyError, TypeError):
         return "without a reason that this version can read"
+    return "".join(character for character in text[:_LONGEST_REASON] if character.isprintable())
 
 
 def _reason(error: Exception) -> str:

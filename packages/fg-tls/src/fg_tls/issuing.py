@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from fg_tls.binding import bind
 from fg_tls.clock import SYSTEM, Clock
+from fg_tls.contexts import Material
 from fg_tls.endpoints import Endpoint, endpoints
 from fg_tls.issuer import Issuer
 from fg_tls.issuer_app import ISSUER_ACCESS, ISSUER_PORT, create_issuer_app
@@ -120,12 +121,19 @@ def _serve(
         port=listener.getsockname()[1],
         access=ISSUER_ACCESS,
         tokens=TokenStore(),
-        tls=issuer.store,
+        tls=_OwnCertificate(issuer.store.directory),
         max_body=_LONGEST_MESSAGE,
         sockets=[listener],
         ready=announce,
         clock=issuer.clock,
     )
+
+
+class _OwnCertificate(Store):
+    """Shows the certificate of our authority, also where servers show one that was brought: tokens pin no other."""
+
+    def material(self) -> Material:
+        return self.client_material()
 
 
 def _seconds_left(issuer: Issuer, token: JoinToken) -> float:

@@ -58,8 +58,10 @@ class JoinRequest:
         if not isinstance(names, list) or len(names) > _MOST_NAMES or not all(map(_is_text, [*texts, *names])):
             raise JoinError("the request to join lacks a field, or one is not text; both hosts need the same version")
         token_id, csr, hostname, mac = map(str, texts)
-        if max(map(len, [hostname, *map(str, names)])) > _LONGEST_NAME:
-            raise JoinError(f"the request to join has a name of more than {_LONGEST_NAME} characters")
+        if max(map(len, [hostname, *map(str, names)])) > _LONGEST_NAME or not hostname.isprintable():
+            raise JoinError(
+                f"the request to join has a name that is no text, or of more than {_LONGEST_NAME} characters"
+            )
         request = cls(token_id=token_id, authority=authority, csr=csr, names=tuple(map(str, names)), hostname=hostname)
         return request, mac
 

@@ -44,6 +44,7 @@ MEMBERS = st.builds(
     role=ROLES,
     hostname=st.text(),
     names=NAMES,
+    bound=NAMES,
     issued=st.lists(st.builds(Issued, serial=st.integers(1, 2**159), not_after=TIMES)).map(tuple),
     joined=TIMES,
     last_seen=TIMES,

@@ -130,6 +130,20 @@ def test_names_that_a_person_has_set_stand_in_for_wishes(issuer):
     }
 
 
+def test_names_that_a_person_has_set_stay_when_a_member_asks_for_others(issuer):
+    bound = parse_names(["joshua.lan", "10.0.0.5"])
+    for role in ("member", "submitter"):
+        token = issuer.create_token(endpoints=["192.168.7.1:8767"], role=role, names=bound)
+        member = joined(issuer, token).member
+        key = keys.new_key().public_key()
+        renewed = issuer.issue(key, member=member, wanted=parse_names(["wopr.lan", "10.0.0.9", "joshua.lan"]))
+        assert (names_of(renewed), renewed.member) == ({"joshua.lan", "10.0.0.5"}, member)
+        assert issuer.books.member(member.id).issued[-1].serial == renewed.serial
+        issuer.books.revoke(member.id, now=NOW)
+        with pytest.raises(JoinError, match="was revoked on"):
+            issuer.issue(key, member=member, wanted=bound)
+
+
 def test_a_token_is_not_made_for_names_that_the_authority_may_not_vouch_for(issuer):
     with pytest.raises(CertificateError, match=r"www\.example\.org"):
         issuer.create_token(endpoints=["192.168.7.1:8767"], names=parse_names(["www.example.org"]))
@@ -261,6 +275,7 @@ def test_a_request_that_wants_to_be_an_authority_makes_a_plain_member(issuer, to
         b'{"id": "", "csr": "", "names": "wopr.lan", "hostname": "", "mac": ""}',
         b'{"id": "", "csr": "", "names": [7], "hostname": "", "mac": ""}',
         json.dumps({"id": "", "csr": "", "names": ["a"] * 65, "hostname": "", "mac": ""}).encode(),
+        json.dumps({"id": "", "csr": "", "names": [], "hostname": "\x1b[2J", "mac": ""}).encode(),
         json.dumps({"id": "", "csr": "", "names": ["a" * 254], "hostname": "", "mac": ""}).encode(),
     ],
 )

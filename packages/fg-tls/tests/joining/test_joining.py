@@ -247,6 +247,13 @@ def test_a_connection_that_breaks_after_the_request_may_have_cost_the_token(issu
     assert not wopr.directory.exists()
 
 
+def test_a_refusal_cannot_write_to_the_terminal(issuer, wopr):
+    refusal = json.dumps({"error": {"message": "no\x1b[2J\r\nway"}}).encode()
+    answers = {"/v1/ca": announcement(issuer), "/v1/join": (403, refusal)}
+    with impostor(issuer.store.identity_path, answers) as found, pytest.raises(JoinError, match=r"refused: no\[2Jway$"):
+        join(wopr, issuer.create_token(endpoints=[found.endpoint]), names=NAMES)
+
+
 def test_nobody_listens(issuer, wopr):
     with pytest.raises(PeerError, match=r"127\.0\.0\.1:1: nothing listens there; run `forgather tls serve`"):
         join(wopr, issuer.create_token(endpoints=[NEVER]), names=NAMES)
@@ -328,6 +335,14 @@ def test_a_command_has_an_issuer_while_it_needs_one(issuer, wopr):
     with issuing(issuer.store, host="127.0.0.1", port=0) as endpoints:
         join(wopr, issuer.create_token(endpoints=endpoints), names=NAMES)
     assert running_issuer() is None
+
+
+def test_hosts_join_where_servers_show_a_certificate_of_another_authority(tmp_path, issuer, wopr):
+    foreign = new_issuer(tmp_path / "foreign")
+    issuer.store.save_settings(server_cert=str(foreign.store.identity_path))
+    with served(issuer.store) as running:
+        join(wopr, issuer.create_token(endpoints=[running.endpoint]), names=NAMES)
+        assert ask(running, wopr) == 200
 
 
 def test_a_command_uses_the_issuer_that_runs(issuer, running):
