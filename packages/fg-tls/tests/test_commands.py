@@ -1,0 +1,322 @@
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from fg_config.command_line import main
+from fg_tls import commands, revocation
+from fg_tls.certificates import read_pem
+from fg_tls.issuer import Issuer
+from fg_tls.store import Store
+
+LONGEST_WAIT = 60
+ENDPOINT = "127.0.0.1:9"  # nothing listens on the discard port
+
+
+@pytest.fixture
+def tls(capsys):
+    """Runs `forgather tls …` in this process: (exit code, output, messages)."""
+
+    def run(*words):
+        try:
+            code = main(commands, ["tls", *map(str, words)], prog="forgather")
+        except SystemExit as error:  # how argparse ends
+            code = error.code
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def ok(tls):
+    """The same for what must work: its output."""
+
+    def run(*words):
+        code, out, err = tls(*words)
+        assert code == 0, (words, out, err)
+        return out
+
+    return run
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_help_needs_no_library_of_servers_and_certificates():
+    heavy = ["cryptography", "uvicorn", "starlette", "httpx", "asyncio", "ssl"]
+    script = f"""
+import sys
+from fg_config.command_line import main
+from fg_tls import commands
+try:
+    main(commands, ["tls", "--help"])
+finally:
+    sys.exit(",".join(each for each in {heavy} if each in sys.modules) or 0)
+"""
+    words = [sys.executable, "-c", script]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=LONGEST_WAIT, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    for action in commands._ACTIONS:
+        assert re.search(rf"^    {action}\b", done.stdout, re.MULTILINE), action
+
+
+@pytest.mark.parametrize("action", commands._ACTIONS)
+def test_every_action_explains_itself(ok, action):
+    assert ok(action, "--help").startswith(f"usage: forgather tls {action}")
+
+
+def test_init_gives_this_host_a_certificate_with_the_names_asked_for(ok):
+    out = ok("init", "--hostname", "box.lan", "--ip", "10.0.0.7", "--ca-name", "My house")
+    assert "My house, on this host" in out and "box.lan" in out
+    certificate = Store().identity().certificate
+    assert {"box.lan", "10.0.0.7", "localhost", "127.0.0.1"} <= set(str(certificate.names).split(", "))
+    assert certificate.issuer == "My house"
+
+
+def test_init_twice_changes_nothing(ok, tls):
+    ok("init")
+    before = Store().identity_path.read_bytes()
+    code, out, err = tls("init")
+    assert (code, out) == (2, "") and "--force" in err
+    assert Store().identity_path.read_bytes() == before
+    ok("init", "--force")
+    assert Store().identity_path.read_bytes() != before
+
+
+def test_status_before_and_after(ok):
+    assert "`forgather tls init`" in ok("status")
+    assert json.loads(ok("status", "--json"))["provisioned"] is False
+    ok("init")
+    found = json.loads(ok("status", "--json"))
+    assert found["provisioned"] and found["enabled"] and found["authority_here"] and found["warnings"] == []
+    assert found["member"] in ok("status")
+
+
+def test_status_says_by_its_exit_code_that_something_needs_a_person(ok, tls):
+    ok("init")
+    ok("disable")
+    code, out, err = tls("status")
+    assert code == 1 and "disabled" in out and "`forgather tls enable`" in err
+    assert tls("status", "--json")[0] == 1
+    ok("enable")
+    ok("status")
+
+
+def test_renew_keeps_names_and_adds_some(ok, tls):
+    ok("init", "--hostname", "box.lan")
+    before = Store().identity().certificate
+    assert "extra.lan" in ok("renew", "--add-hostname", "extra.lan", "--add-ip", "10.1.1.1")
+    after = Store().identity().certificate
+    assert after.serial != before.serial
+    assert {"box.lan", "extra.lan", "10.1.1.1"} <= set(str(after.names).split(", "))
+
+
+def test_renew_tells_what_the_authority_did_not_agree_to(ok, tls):
+    ok("init")
+    code, out, err = tls("renew", "--add-hostname", "example.com")
+    assert code in (1, 2) and "example.com" in err and "example.com" not in out
+
+
+def test_minted_files_can_be_installed_elsewhere(ok, tls, tmp_path, monkeypatch):
+    ok("init")
+    ok("mint", "--hostname", "far.lan", "--role", "submitter", "-o", tmp_path / "far")
+    assert (mode(tmp_path / "far"), mode(tmp_path / "far" / "server.key")) == (0o700, 0o600)
+    monkeypatch.setenv("FORGATHER_CONFIG_DIR", str(tmp_path / "there"))
+    files = [tmp_path / "far" / name for name in ("server.crt", "server.key", "ca.crt")]
+    assert "far.lan" in ok("install", "--cert", files[0], "--key", files[1], "--ca", files[2])
+    found = json.loads(tls("status", "--json")[1])
+    assert (found["provisioned"], found["role"], found["names"]) == (True, "submitter", ["far.lan"])
+
+
+def test_an_authority_goes_from_host_to_host_as_a_file(ok, tmp_path, monkeypatch):
+    ok("init", "--ca-name", "Office")
+    assert read_pem(ok("export-ca").encode(), "output") == list(Store().cluster_authorities())
+    ok("export-ca", "-o", tmp_path / "office.crt")
+    monkeypatch.setenv("FORGATHER_CONFIG_DIR", str(tmp_path / "there"))
+    out = ok("import-ca", tmp_path / "office.crt", "--name", "work")
+    authority = Store().authorities()[0]
+    assert authority.common_name == "Office" and authority.fingerprint in out
+    assert [path.name for path in Store().imported_authorities()] == ["work.crt"]
+
+
+def test_clean_wants_to_be_sure(ok, tls):
+    ok("init")
+    code, _, err = tls("clean")
+    assert code == 2 and "no host can renew" in err and "clean --yes" in err
+    assert Store().provisioned
+    ok("clean", "--yes")
+    assert not Store().provisioned
+
+
+def test_a_token_is_shown_once_and_never_again(ok, tls, config_directory):
+    code, token, err = tls("token", "add", "--service", "inference", "bob", "--scope", "read", "--expires", "30d")
+    assert code == 0 and len(token.strip()) == 64 and "cannot be shown again" in err
+    listed = ok("token", "list", "--service", "inference")
+    assert listed.startswith("bob  read, until ")
+    entry = json.loads(ok("token", "list", "--service", "inference", "--json"))[0]
+    assert (entry["name"], entry["scopes"]) == ("bob", ["read"])
+    kept = b"".join(path.read_bytes() for path in config_directory.rglob("*") if path.is_file())
+    assert token.strip().encode() not in kept and b"bob" in kept
+    ok("token", "remove", "--service", "inference", "bob")
+    assert ok("token", "list", "--service", "inference") == ""
+
+
+def test_revoke_by_host_name(ok):
+    ok("init")
+    ok("mint", "--hostname", "far.lan", "-o", Store().directory / "far")
+    certificate = read_pem((Store().directory / "far" / "server.crt").read_bytes(), "file")[0]
+    assert certificate.member.id in ok("revoke", "far.lan")
+    assert certificate in revocation.read(Store())
+
+
+def test_the_host_of_the_authority_does_not_revoke_itself(ok, tls):
+    ok("init")
+    code, _, err = tls("revoke", Store().identity().certificate.member.id)
+    assert code == 2 and "rotate-ca" in err
+
+
+def test_an_authority_of_one_host_is_replaced_at_once(ok):
+    ok("init", "--ca-name", "first")
+    before = Store().authority().certificate
+    assert "has replaced the old one" in ok("rotate-ca")
+    assert Store().authority().certificate != before
+    assert Store().identity().certificate.issuer == Store().authority().certificate.common_name
+    assert before not in Store().authorities()
+
+
+def test_replacing_the_authority_waits_for_members_and_names_them(ok, tls):
+    ok("init")
+    ok("mint", "--hostname", "far.lan", "-o", Store().directory / "far")
+    code, out, err = tls("rotate-ca")
+    assert code == 0 and "far.lan" in out and "again" in err
+    assert len(Store().cluster_authorities()) == 2
+
+
+# --- join tokens -----------------------------------------------------------------------------------------------------
+
+
+def new_token():
+    return Issuer(Store()).create_token(endpoints=[ENDPOINT]).encode()
+
+
+def join_in_a_process(tmp_path, *words, text="", **environment):
+    environment = os.environ | {"FORGATHER_CONFIG_DIR": str(tmp_path / "joiner")} | environment
+    return subprocess.run(
+        [sys.executable, "-m", "fg_tls", "tls", "join", *words],
+        input=text,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=LONGEST_WAIT,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("way", ["stdin", "file", "dash", "environment"])
+def test_a_join_token_is_taken_from_where_it_is_private(ok, tmp_path, way):
+    """Nobody is at the endpoint of the token, which is known as soon as the token was read."""
+    ok("init")
+    token = new_token()
+    (tmp_path / "token").write_text(token + "\n")
+    done = {
+        "stdin": lambda: join_in_a_process(tmp_path, text=token + "\n"),
+        "file": lambda: join_in_a_process(tmp_path, "--token-file", str(tmp_path / "token")),
+        "dash": lambda: join_in_a_process(tmp_path, "--token-file", "-", text=token),
+        "environment": lambda: join_in_a_process(tmp_path, FORGATHER_JOIN=token),
+    }[way]()
+    assert done.returncode == 2 and ENDPOINT in done.stderr.splitlines()[-1]
+    assert token not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("words", [["{}"], ["--token", "{}"], ["--token-file={}"], ["--token-file", "{}"]])
+def test_a_join_token_on_the_command_line_is_refused_and_not_repeated(ok, tls, words):
+    ok("init")
+    token = new_token()
+    code, out, err = tls("join", *(word.format(token) for word in words))
+    assert code == 2 and "--token-file FILE" in err and "everybody on this machine" in err
+    assert token not in out + err and token[10:40] not in out + err
+
+
+def test_without_a_token_nothing_is_asked(tmp_path):
+    done = join_in_a_process(tmp_path)
+    assert done.returncode == 2 and "no join token" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_host_of_a_cluster_does_not_join_by_accident(ok, tls, monkeypatch):
+    ok("init")
+    monkeypatch.setenv("FORGATHER_JOIN", new_token())
+    code, _, err = tls("join")
+    assert code == 2 and "join --force" in err
+
+
+# --- two hosts -------------------------------------------------------------------------------------------------------
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+@contextmanager
+def started(*words, **environment):
+    """A command that goes on, ended at the latest with the context."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fg_tls", "tls", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
+    )
+    watchdog = threading.Timer(LONGEST_WAIT, process.kill)
+    watchdog.start()
+    try:
+        yield process
+    finally:
+        watchdog.cancel()
+        process.kill()
+        process.communicate()
+
+
+def test_a_join_token_listens_until_a_host_has_joined(ok, tmp_path):
+    ok("init")
+    with started("join-token", "--host", "127.0.0.1", "--port", free_port()) as issuer:
+        token = issuer.stdout.readline()
+        joined = join_in_a_process(tmp_path, "--hostname", "far.lan", text=token)
+        assert joined.returncode == 0, joined
+        assert issuer.wait(LONGEST_WAIT) == 0
+        assert "a host has joined" in issuer.stderr.read()
+    member = Store(tmp_path / "joiner" / "tls").identity().certificate
+    assert "far.lan" in member.names
+    member.x509.verify_directly_issued_by(Store().authority().certificate.x509)
+
+
+def test_a_join_token_nobody_uses_ends_with_it(ok):
+    ok("init")
+    with started("join-token", "--ttl", "1s", "--host", "127.0.0.1", "--port", free_port()) as issuer:
+        assert issuer.wait(LONGEST_WAIT) == 1
+        assert "nobody has used the token" in issuer.stderr.read()
+
+
+def test_serve_serves_join_tokens_and_ends_quietly(ok, tls, tmp_path):
+    ok("init")
+    with started("serve", "--host", "127.0.0.1", "--port", port := free_port()) as issuer:
+        assert f"127.0.0.1 port {port}" in issuer.stderr.readline()
+        code, token, _ = tls("join-token", "--role", "submitter", "--name", "far.lan")
+        assert code == 0
+        joined = join_in_a_process(tmp_path, "--hostname", "far.lan", text=token)
+        assert joined.returncode == 0, joined
+        assert "works" in ok("doctor", f"127.0.0.1:{port}")
+        issuer.send_signal(signal.SIGINT)
+        assert issuer.wait(LONGEST_WAIT) == 0
+        assert "Traceback" not in issuer.stderr.read()
+    member = Store(tmp_path / "joiner" / "tls").identity().certificate.member
+    assert member is not None and member.role == "submitter"
