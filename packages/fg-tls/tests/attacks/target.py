@@ -22,7 +22,7 @@ from websockets.sync.client import connect as connect_websocket
 from fg_tls import Store
 from fg_tls.authority import Authority
 
-LONGEST_WAIT = 30
+LONGEST_WAIT = 20
 FULL_TOKEN = "f0" * 32
 READ_TOKEN = "e1" * 32
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
