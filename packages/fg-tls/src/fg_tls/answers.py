@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from fg_tls import proof, rotation
 from fg_tls.book_entries import RETURN_PERIOD
 from fg_tls.bulletin import Bulletin
@@ -40,10 +42,7 @@ def answer_renewal(
     csr, names = body.get("csr"), body.get("names", [])
     if not isinstance(csr, str) or not isinstance(names, list) or not all(isinstance(each, str) for each in names):
         raise JoinError("the request for renewal lacks a field, or one is not text; both hosts need the same version")
-    given = granted(issuer, certificate, member, parse_names(names), came_from)
-    renewed = issuer.sign(requested_key(csr), member=member, names=given)
-    issuer.books.record_issue(renewed, now=issuer.clock())
-    return issuer.answer(renewed)
+    return issuer.answer(following(issuer, certificate, member, requested_key(csr), parse_names(names), came_from))
 
 
 def answer_proof(
@@ -100,20 +99,28 @@ def must_renew(certificate: Certificate, bulletin: Bulletin) -> bool:
     return not certificate.issued_by(bulletin.authorities[0])
 
 
-def granted(
-    issuer: Issuer, certificate: Certificate, member: Member, wanted: Names, came_from: Address | None = None
-) -> Names:
-    """The names for the next certificate of a member.
+def following(
+    issuer: Issuer,
+    certificate: Certificate,
+    member: Member,
+    public_key: ec.EllipticCurvePublicKey,
+    wanted: Names,
+    came_from: Address | None = None,
+) -> Certificate:
+    """The certificate of `member` after `certificate`; it is in the books.
 
     A wish must not cost it the certificate: if another member holds one of the host names, no new ones are given. Fresh
     machines are often all called the same.
+
+    Raises:
+        JoinError: the member is revoked.
     """
     try:
-        return issuer.grant(member, wanted or certificate.names, came_from=came_from)
+        return issuer.issue(public_key, member=member, wanted=wanted or certificate.names, came_from=came_from)
     except JoinError as error:
         logger.warning("member %s gets no new host names: %s", member.id, error)
         kept = Names(hostnames=certificate.names.hostnames, addresses=wanted.addresses)
-        return issuer.grant(member, kept, came_from=came_from)
+        return issuer.issue(public_key, member=member, wanted=kept, came_from=came_from)
 
 
 def _admitted(issuer: Issuer, certificate: Certificate) -> Member:

@@ -133,14 +133,6 @@ class Issuer:
         with self.books.change() as ledger:
             return self._issued(ledger, public_key, member, wanted, came_from)
 
-    def grant(self, member: Member, wanted: Names, *, came_from: Address | None = None) -> Names:
-        """The names that `member` may have, of those it wants.
-
-        Raises:
-            JoinError: another live member holds one of the host names.
-        """
-        return self._granted(self.books.read(), member, wanted, came_from)
-
     def sign(self, public_key: ec.EllipticCurvePublicKey, *, member: Member, names: Names) -> Certificate:
         """A certificate that the books do not know yet; record it before it leaves this host."""
         return self.store.authority().issue(public_key, member=member, names=names, now=self.clock())

@@ -166,16 +166,14 @@ def _checked(answer: dict[str, Any], key: ec.EllipticCurvePrivateKey, old: Certi
 
 
 def _renewed_here(store: Store, identity: Identity, wanted: Names, clock: Clock) -> Identity:
-    from fg_tls.answers import granted
+    from fg_tls.answers import following
     from fg_tls.issuer import Issuer
 
     member = identity.certificate.member
     if member is None:
         raise CertificateError(f"the certificate in {store.identity_path} names no member; {_HOW_TO_RETURN}")
-    issuer, key = Issuer(store, clock), new_key()
-    given = granted(issuer, identity.certificate, member, wanted)
-    certificate = issuer.sign(key.public_key(), member=member, names=given)
-    issuer.books.record_issue(certificate, now=clock(), hostname=next(iter(certificate.names.hostnames), ""))
+    key = new_key()
+    certificate = following(Issuer(store, clock), identity.certificate, member, key.public_key(), wanted)
     return Identity(key=key, chain=(certificate,))
 
 

@@ -167,7 +167,11 @@ def test_a_name_is_free_again_when_its_member_is_revoked(issuer):
 
 def test_a_member_keeps_its_own_names(issuer, token):
     member = joined(issuer, token, ["wopr.lan"]).member
-    assert "wopr.lan" in issuer.grant(member, parse_names(["wopr.lan"]))
+    wanted = parse_names(["wopr.lan", "joshua.lan"])
+    assert names_of(issuer.issue(keys.new_key().public_key(), member=member, wanted=wanted)) == {
+        "wopr.lan",
+        "joshua.lan",
+    }
 
 
 # --- what is refused, and changes nothing ----------------------------------------------------------------------------
