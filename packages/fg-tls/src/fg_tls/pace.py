@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import Any, cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.utils import ClientDisconnected
 
 from fg_tls.limits import Limits
 
@@ -55,6 +56,9 @@ def paced(base: type[asyncio.Protocol], limits: Limits) -> type[asyncio.Protocol
             self._moved: tuple[int, int] = (0, 0)
             self._sent = 0
             self._stalled = 0.0
+            self._lost = False
+            self._writable = asyncio.Event()
+            self._writable.set()
             self._loop = asyncio.get_running_loop()
             self._last_beat = self._loop.time()
             cast("Any", self).app = self._counted(cast("Any", self).app)
@@ -63,12 +67,29 @@ def paced(base: type[asyncio.Protocol], limits: Limits) -> type[asyncio.Protocol
         def _counted(self, app: ASGIApp) -> ASGIApp:
             async def counted(scope: Scope, receive: Receive, send: Send) -> None:
                 async def counting(message: Message) -> None:
+                    # Old versions of uvicorn neither wait for the client of a WebSocket nor say that it is gone.
+                    if self._lost and scope["type"] == "websocket":
+                        raise ClientDisconnected
                     await send(message)
+                    await self._writable.wait()
                     self._sent += 1
 
                 await app(scope, receive, counting)
 
             return counted
+
+        def pause_writing(self) -> None:
+            self._writable.clear()
+            super().pause_writing()
+
+        def resume_writing(self) -> None:
+            self._writable.set()
+            super().resume_writing()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._lost = True
+            self._writable.set()
+            super().connection_lost(exc)
 
         def _beat(self) -> None:
             if self not in self.connections:  # lost, or a WebSocket by now
