@@ -5,14 +5,18 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
-from fg_tls import PeerError
+from fg_tls import AccessTable, PeerError, certificate
 from fg_tls.authority import Authority
 from fg_tls.certificates import Member
 from fg_tls.clock import SYSTEM
-from fg_tls.doctor import diagnose, explain, target_of
+from fg_tls.doctor import diagnose, target_of
 from fg_tls.keys import new_key
 from fg_tls.names import Constraints, parse_names, private_constraints
+from fg_tls.provisioning import init, install, mint
+from fg_tls.revoking import revoke
 from fg_tls.store import Identity, Store
 
 LOCAL = parse_names(["localhost", "127.0.0.1"])
@@ -216,6 +220,55 @@ def test_our_certificate_is_of_another_authority(tmp_path, authority, there):
     assert "'elsewhere'" in found.sentence and "'home'" in found.sentence
 
 
+async def healthy(_request):
+    return JSONResponse({"status": "ok"})
+
+
+@pytest.fixture
+def members(tmp_path):
+    """The host of an authority, and a member of another role that is in its books."""
+    home = Store(tmp_path / "home")
+    init(home)
+    directory = tmp_path / "minted"
+    mint(home, LOCAL, directory, role="submitter")
+    member = Store(tmp_path / "member")
+    install(member, *(directory / name for name in ("server.crt", "server.key", "ca.crt")))
+    return home, member
+
+
+def test_our_certificate_is_revoked_there(members, start):
+    home, member = members
+    port = start(tls=home).serving.port
+    revoke(home, member.identity().certificate.member.id)
+    found = diagnose("localhost", port, member)
+    assert found.cause == "not-counted" and "revoked" in found.remedy
+
+
+def test_revoked_as_this_host_knows_too(members, start):
+    home, member = members
+    revoke(home, member.identity().certificate.member.id)
+    list_of_home = home.revoked_path.read_bytes()
+    member.revoked_path.write_bytes(list_of_home)
+    assert diagnose("localhost", start(tls=home).serving.port, member).cause == "own-revoked"
+    assert diagnose("localhost", start(tls=member).serving.port, home).cause == "revoked"
+
+
+def test_the_wrong_role_for_a_path(members, start):
+    home, member = members
+    access = AccessTable({("GET", "/health"): certificate("member")})
+    port = start(routes=[Route("/health", healthy)], tls=home, access=access).serving.port
+    found = diagnose("localhost", port, member, path="/health")
+    assert found.cause == "role" and "'submitter'" in found.sentence
+    assert diagnose("localhost", port, home, path="/health").healthy
+
+
+def test_tls_is_disabled_on_this_host(here, start):
+    port = start(tls="off").serving.port
+    here.save_settings(enabled=False)
+    found = diagnose("localhost", port, here)
+    assert found.cause == "disabled" and "`forgather tls enable`" in found.remedy
+
+
 def test_a_server_that_insists_on_a_certificate(tmp_path, authority, here):
     guest = Store(tmp_path / "guest")
     guest.save_authorities((authority.certificate,))
@@ -248,15 +301,3 @@ def test_servers_as_people_write_them(text, host, port, path):
 def test_what_is_no_server_is_refused(text):
     with pytest.raises(PeerError, match="write HOST:PORT"):
         target_of(text)
-
-
-def test_explain_finds_the_cause_behind_an_error_of_a_client(here, there):
-    port = there(new_authority("elsewhere"))
-    error = OSError("certificate verify failed")
-    assert "'elsewhere'" in explain(error, f"https://localhost:{port}/v1/state", store=here)
-
-
-def test_explain_keeps_the_words_of_an_error_it_finds_no_cause_for(here, there):
-    assert "reset by a passing cloud" in explain(
-        OSError("reset by a passing cloud"), f"https://localhost:{there()}", store=here
-    )

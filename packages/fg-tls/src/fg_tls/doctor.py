@@ -79,13 +79,6 @@ def target_of(text: str) -> Target:
     return Target(host=host, port=port, path=parts.path or "/")
 
 
-def explain(error: Exception, url: str, *, store: Store | None = None, clock: Clock = SYSTEM) -> str:
-    """Why a request to `url` ended with `error`: what the doctor finds there, else the error's own words."""
-    target = target_of(url)
-    found = diagnose(target.host, target.port, store or Store(), clock)
-    return f"{url}: {error or type(error).__name__}" if found.healthy else str(found)
-
-
 # --- without TLS -----------------------------------------------------------------------------------------------------
 
 
@@ -175,7 +168,7 @@ class _Visit:
             yield Diagnosis(
                 cause="revoked",
                 sentence=f"the certificate of {self.target} is revoked",
-                remedy="let its host join again: `forgather tls join`",
+                remedy="let its host join again: `forgather tls join --force` there",
             )
         yield from self._own_problems()
 
@@ -195,7 +188,7 @@ class _Visit:
             return Diagnosis(
                 cause="not-counted",
                 sentence=f"{self.target} does not count the certificate of this host: {answer.detail or 'status 401'}",
-                remedy="it may be revoked: ask `forgather tls status` on the host of the authority, and join again",
+                remedy="it may be revoked there; let this host join again: `forgather tls join --force`",
             )
         return self._healthy()
 
@@ -292,7 +285,7 @@ class _Visit:
         )
 
     def _own_problems(self) -> Iterator[Diagnosis]:
-        own, join = self.own, "let this host join again: `forgather tls join`"
+        own, join = self.own, "let this host join again: `forgather tls join --force`"
         if own is None:
             return
         yield from self._dates(own, "the certificate of this host", "run `forgather tls renew`", "own-")
