@@ -119,7 +119,7 @@ def test_a_websocket_is_refused_with_the_status_of_a_request(plain, caplog):
     assert _refusal(plain, bearer=add_token("test", "other", ["write"]))[0] == 403
     assert _refusal(plain, bearer=right, origin="http://evil.example")[0] == 403
     assert _refusal(plain, bearer=right, host="evil.example")[0] == 421
-    assert _refusal(plain, "/ticks", bearer=right)[0] == 405
+    assert _refusal(plain, "/ticks", bearer=right)[0] == 404
     assert _refusal(plain, "/nowhere", bearer=right)[0] == 404
     assert plain.ask(path="/echo")[0] == 404  # a request is no WebSocket
     assert caplog.records == []  # and none of it is an error of ours

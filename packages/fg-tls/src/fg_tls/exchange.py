@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Final
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _GRACE_SECONDS: Final = 3.0
@@ -34,12 +35,18 @@ class Exchange:
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task = asyncio.current_task()
         self._cancel: asyncio.TimerHandle | None = None
+        self._answered = False
         self._accepted = False
         self._closed = False
 
     @property
     def valid(self) -> bool:
         return self._valid is None or self._valid()
+
+    @property
+    def overfull(self) -> bool:
+        """Whether the body was too large, and has not been answered."""
+        return self._room < 0 and not self._answered
 
     def end(self) -> None:
         """Let the application stop; may be called more than once."""
@@ -54,6 +61,9 @@ class Exchange:
         except asyncio.CancelledError:
             if not self._ended.done():
                 raise
+        except ClientDisconnect:
+            # Whoever leaves in the middle of a body must not fill our log with tracebacks.
+            ended_on_purpose.set(True)
         finally:
             if self._cancel is not None:
                 self._cancel.cancel()
@@ -83,6 +93,9 @@ class Exchange:
         return {"type": "http.disconnect"}
 
     async def _answer(self, message: Message) -> None:
+        if self.overfull:
+            return  # whatever the application makes of a body that breaks off: the answer is that it was too large
+        self._answered |= message["type"] == "http.response.start"
         self._accepted |= message["type"] == "websocket.accept"
         self._closed |= message["type"] == "websocket.close"
         await self._send(message)

@@ -79,6 +79,8 @@ class Guard:
             if self.closing:
                 exchange.end()
             await exchange.run(self.app)
+            if exchange.overfull:
+                await self._too_large()(scope, receive, send)
         finally:
             self._open.discard(exchange)
 
@@ -160,7 +162,8 @@ class Guard:
         return _Caller(peer=peer, valid=lambda: self.tokens.peer(presented) == peer) if peer is not None else None
 
     def _nowhere(self, scope: Scope) -> JSONResponse:
-        methods = self.access.methods(scope["path"])
+        # The method of a WebSocket's handshake is GET, which is nothing that one could advise.
+        methods = self.access.methods(scope["path"]) if scope["type"] == "http" else []
         if methods:
             return _refuse(405, f"use {' or '.join(methods)} here", {"Allow": ", ".join(methods)})
         return _refuse(404, "there is nothing at this path")
@@ -168,8 +171,11 @@ class Guard:
     def _oversized(self, headers: Headers) -> JSONResponse | None:
         length = headers.get("content-length", "0")
         if not _CONTENT_LENGTH.fullmatch(length) or int(length) > self.max_body:
-            return _refuse(413, f"the body is larger than {self.max_body:,} bytes", {"Connection": "close"})
+            return self._too_large()
         return None
+
+    def _too_large(self) -> JSONResponse:
+        return _refuse(413, f"the body is larger than {self.max_body:,} bytes", {"Connection": "close"})
 
 
 async def _answer(refusal: JSONResponse, scope: Scope, receive: Receive, send: Send) -> None:
