@@ -124,6 +124,16 @@ def test_force_begins_anew_and_keeps_a_copy_of_everything(home):
     assert Store(copy).identity().certificate.issued_by(old.certificate)
 
 
+def test_force_makes_good_what_is_damaged_and_keeps_a_copy_of_that_too(home):
+    home.authority_path.write_bytes(b"damaged")
+    home.identity_path.write_bytes(b"damaged")
+    (home.directory / "ca" / "books.json").write_bytes(b"damaged")
+    init(home, force=True, clock=now)
+    assert status(home, now).warnings == ()
+    copy = home.directory.with_name("tls.backup-20260301-000000")
+    assert (copy / "identity.pem").read_bytes() == b"damaged"
+
+
 def files_of(directory):
     return [path for path in directory.rglob("*") if path.is_file() and path.suffix != ".lock" and path.name != ".lock"]
 
@@ -141,9 +151,12 @@ def test_a_host_that_belongs_to_another_cluster_does_not_become_an_authority_by_
 
 
 def test_an_authority_that_an_interrupted_init_left_is_used(store, home):
-    left = home.authority().certificate
+    left, members = home.authority().certificate, Books(home).members()
+    home.write("revoked.crl", b"")
     home.identity_path.unlink()
     assert init(home, names=GIVEN).certificate.issued_by(left)
+    assert set(members) < set(Books(home).members())  # nobody is forgotten
+    assert home.revoked_path.exists()
     home.identity_path.unlink()
     with pytest.raises(StoreError, match=r"may not vouch for all of bank\.com; run `forgather tls init --force`"):
         init(home, names=parse_names(["bank.com"]))

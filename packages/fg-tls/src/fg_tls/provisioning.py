@@ -78,7 +78,9 @@ def init(
         else:
             _refuse_second(store)
         own = names_of_this_host()
-        authority = _authority(store, names, own, name, clock, anew=force)
+        anew = force or not store.authority_path.exists()  # else it is one that an interrupted `init` has left
+        title = name or f"Forgather on {own.hostnames[0]}"
+        authority = _new_authority(title, names, own, clock) if anew else _left_authority(store, names)
         identity = _first_identity(authority, names | authority.constraints.permits(own), clock)
         store.save_settings(
             enabled=True,
@@ -86,7 +88,9 @@ def init(
             addresses=[str(each) for each in names.addresses],
             issuers=issuer_urls(identity.certificate.names),
         )
-        _put_in_place(store, authority, identity, clock)
+        _put_in_place(store, authority, identity, anew=anew)
+    # Not within the lock: an issuer that is running takes that of the books first.
+    Books(store).record_issue(identity.certificate, now=clock(), hostname=own.hostnames[0])
     return identity
 
 
@@ -239,14 +243,13 @@ def _refuse_second(store: Store) -> None:
     )
 
 
-def _authority(store: Store, given: Names, own: Names, name: str | None, clock: Clock, *, anew: bool) -> Authority:
-    """A new authority, or the one that an interrupted `init` has left."""
-    if anew or not store.authority_path.exists():
-        named = Names(
-            hostnames=own.hostnames
-        )  # addresses of this host outside private networks may be others' next year
-        title = name or f"Forgather on {own.hostnames[0]}"
-        return Authority.create(title, private_constraints(given | named), now=clock())
+def _new_authority(title: str, given: Names, own: Names, clock: Clock) -> Authority:
+    # Names of this host only: an address outside private networks may be somebody else's next year.
+    constraints = private_constraints(given | Names(hostnames=own.hostnames))
+    return Authority.create(title, constraints, now=clock())
+
+
+def _left_authority(store: Store, given: Names) -> Authority:
     found = store.authority()
     if found.constraints.permits(given) != given:
         raise StoreError(
@@ -263,23 +266,23 @@ def _first_identity(authority: Authority, names: Names, clock: Clock) -> Identit
     return Identity(key=key, chain=(certificate,))
 
 
-def _put_in_place(store: Store, authority: Authority, identity: Identity, clock: Clock) -> None:
+def _put_in_place(store: Store, authority: Authority, identity: Identity, *, anew: bool) -> None:
     """The certificate comes after everything it needs. Until then an old one stays in use, and is trusted."""
     certificate = authority.certificate
     before = tuple(each for each in store.cluster_authorities() if each != certificate)
     store.save_authorities((certificate, *before))
-    store.save_authority(authority)
-    with Books(store).change() as ledger:
-        for entries in (ledger.tokens, ledger.members, ledger.rotation):  # of the authority before
-            entries.clear()
-        ledger.record_issue(
-            identity.certificate, now=clock(), hostname=next(iter(identity.certificate.names.hostnames))
-        )
+    if anew:
+        store.save_authority(authority)
+        _remove(store, "ca/books.json", "ca/next.pem", "ca/successions.json")  # of the authority before
     store.save_identity(identity)
-    for name in ("revoked.crl", "state.json", "ca/next.pem", "ca/successions.json"):  # of the authority before
-        (store.directory / name).unlink(missing_ok=True)
     if before:
+        _remove(store, "revoked.crl", "state.json")
         store.save_authorities((certificate,))
+
+
+def _remove(store: Store, *names: str) -> None:
+    for name in names:
+        (store.directory / name).unlink(missing_ok=True)
 
 
 def _back_up(store: Store, clock: Clock, say: Say) -> None:
