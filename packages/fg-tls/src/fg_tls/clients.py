@@ -86,6 +86,8 @@ class PeerClient(httpx.Client):
         )
         self._store = store
         self._clock = clock
+        self._changes = 0
+        self._replaced: httpx.BaseTransport | None = None
 
     def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
         """As in httpx.
@@ -93,12 +95,29 @@ class PeerClient(httpx.Client):
         Raises:
             PeerError: the request could not be sent or answered.
         """
+        self._reconnect_if_changed()
         try:
             response = super().send(request, **options)
         except httpx.TransportError as error:
             raise peer_error(error, Origin.of(str(request.url)), store=self._store, clock=self._clock) from error
         self._check(response)
         return response
+
+    def close(self) -> None:
+        """As in httpx."""
+        super().close()
+        if self._replaced is not None:
+            self._replaced.close()
+
+    def _reconnect_if_changed(self) -> None:
+        """Leave connections that were opened with a certificate of ours that was replaced: it may run out on them."""
+        if self._context is None or self._context.changes == self._changes:
+            return
+        self._changes = self._context.changes
+        older, self._replaced = self._replaced, self._transport  # other threads may still be using the one of until now
+        self._transport = self._init_transport(verify=self._context)
+        if older is not None:
+            older.close()
 
     def _check(self, response: httpx.Response) -> None:
         stream = response.extensions.get("network_stream")

@@ -185,8 +185,7 @@ def _configure(context: ssl.SSLContext, material: Material, clock: Clock) -> Non
 def _load(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
     files = f"{certificate} and {key}" if key else str(certificate)
     try:
-        # Without a passphrase from here, OpenSSL would ask for one on the terminal.
-        context.load_cert_chain(certificate, key, password="")
+        _load_unreplaced(context, certificate, key)
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise CertificateError(f"{files}: the private key is not that of the certificate") from error
@@ -195,3 +194,14 @@ def _load(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
         ) from error
     except OSError as error:
         raise CertificateError(f"{files} cannot be read: {error.strerror}") from error
+
+
+def _load_unreplaced(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
+    """OpenSSL opens a file once for the chain and once for the key; between the two it may be replaced by the next."""
+    try:
+        # Without a passphrase from here, OpenSSL would ask for one on the terminal.
+        context.load_cert_chain(certificate, key, password="")
+    except ssl.SSLError as error:
+        if error.reason != "KEY_VALUES_MISMATCH":
+            raise
+        context.load_cert_chain(certificate, key, password="")

@@ -28,6 +28,7 @@ class FollowingContext(ssl.SSLContext):
     _clock: Clock
     _ours: Live | None
     _hosts: dict[str, ssl.SSLContext]
+    _changes: int
 
     @classmethod
     def of(cls, source: Source, *, clock: Clock = SYSTEM, ours: Source | None = None) -> Self:
@@ -41,7 +42,14 @@ class FollowingContext(ssl.SSLContext):
         context._clock = clock
         context._ours = Live(ours) if ours is not None else None
         context._hosts = {}
+        context._changes = 0
         return context
+
+    @property
+    def changes(self) -> int:
+        """How often certificate or trust were replaced; connections from before show what counted then."""
+        self._follow()
+        return self._changes
 
     def wrap_socket(
         self,
@@ -96,6 +104,7 @@ class FollowingContext(ssl.SSLContext):
     def _follow(self) -> None:
         if self._live.changed():
             self._hosts = {}
+            self._changes += 1
 
 
 def trusts(material: Material, host: str) -> bool:

@@ -24,17 +24,22 @@ class Happened:
 
 
 class Year:
-    """`hosts` members besides the authority's host; the last one is revoked half way, the first one is off for long."""
+    """`hosts` members besides the authority's host; the last one is revoked half way, the first one is off for long.
 
-    def __init__(self, directory, clock, *, days, hosts, seed):
+    Keepers look every `every` days, and whenever their host is turned on.
+    """
+
+    def __init__(self, directory, clock, *, days, hosts, seed, every):
         self.clock = clock
         self.days = days
+        self.every = every
         self.random = random.Random(seed)
         self.household = Household(directory, clock)
         with self.household.issuing():
             self.stores = [self.household.member(f"host{n}") for n in range(hosts)]
         self.stolen = len(self.stores) - 1
         self.off_until = [0] * hosts
+        self.was_on = [False] * hosts
         self.keepers = [Keeper(each, clock, poll=0) for each in self.stores]
         self.programs = [Programs(each, clock) for each in (self.household.store, *self.stores)]
         self.happened = Happened()
@@ -68,7 +73,11 @@ class Year:
                 rotate(self.household.store, self.clock)
             Keeper(self.household.store, self.clock).round()
         for n in on:
-            self._keep(n, day, authority_on=authority_on)
+            back, self.was_on[n] = not self.was_on[n], True
+            if back or day == self.days // 2 or (day + n) % self.every == 0:
+                self._keep(n, day, authority_on=authority_on)
+        for n in set(range(len(self.stores))) - set(on):
+            self.was_on[n] = False
         self._talk(day, [0, *(n + 1 for n in on)] if authority_on else [n + 1 for n in on])
 
     def _is_on(self, n, day):

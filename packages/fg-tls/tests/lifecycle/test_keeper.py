@@ -1,0 +1,126 @@
+"""The thread that looks after a host: one in all its processes, patient, and at hand when it is needed."""
+
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from fg_tls import keeper as keepers
+from fg_tls.clock import SYSTEM
+from fg_tls.keeper import Keeper, keeping
+from fg_tls.locks import FileLock
+
+from .household import LONGEST_WAIT, Household, SetClock
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from fg_tls.keeper import Keeper
+from fg_tls.store import Store
+keeper = Keeper(Store(Path(sys.argv[1])))
+class Told(Keeper):
+    def round(self):
+        print("working", flush=True)
+        self._stopped.wait(1000)
+told = Told(Store(Path(sys.argv[1])))
+told.start()
+sys.stdin.read()
+"""
+
+
+class Watched(Keeper):
+    """Says when it begins a round."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.rounds = threading.Semaphore(0)
+        self.done = threading.Semaphore(0)
+
+    def round(self):
+        self.rounds.release()
+        try:
+            super().round()
+        finally:
+            self.done.release()
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch):
+    for name in ("_REST", "_TAKE_OVER", "_FIRST_RETRY"):
+        monkeypatch.setattr(keepers, name, 0.05)
+
+
+def test_it_renews_what_is_due(running, clock):
+    store = running.member("a")
+    old = store.identity().certificate
+    clock.forward(days=23)
+    keeper = Watched(store, clock, poll=0)
+    keeper.start()
+    assert keeper.done.acquire(timeout=LONGEST_WAIT)
+    keeper.stop()
+    assert store.identity().certificate.not_before > old.not_before
+
+
+def test_it_goes_on_after_failures_until_an_issuer_is_back(household, clock):
+    with household.issuing():
+        store = household.member("a")
+    clock.forward(days=23)
+    keeper = Watched(store, clock, poll=0)
+    keeper.start()
+    assert keeper.done.acquire(timeout=LONGEST_WAIT)
+    assert keeper.done.acquire(timeout=LONGEST_WAIT)
+    assert "nothing listens" in store.read_state()["last_failure"]["message"]
+    with household.issuing():
+        while not store.identity().certificate.valid_at(clock()) or "last_failure" in store.read_state():
+            assert keeper.done.acquire(timeout=LONGEST_WAIT)
+    keeper.stop()
+
+
+def test_broken_files_do_not_end_it(running, clock):
+    store = running.member("a")
+    good = store.identity_path.read_bytes()
+    store.write("identity.pem", b"nonsense", mode=0o600)
+    keeper = Watched(store, clock, poll=0)
+    keeper.start()
+    assert keeper.done.acquire(timeout=LONGEST_WAIT)
+    store.write("identity.pem", good, mode=0o600)
+    clock.forward(days=23)
+    while store.identity_path.read_bytes() == good:
+        assert keeper.done.acquire(timeout=LONGEST_WAIT)
+    keeper.stop()
+
+
+def test_one_process_works_and_another_takes_over_when_it_is_killed(household, clock):
+    with household.issuing():
+        store = household.member("a")
+    command = [sys.executable, "-c", HOLDER, store.directory]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "working\n"
+        keeper = Watched(store, clock, poll=0)
+        keeper.start()
+        assert not keeper.rounds.acquire(timeout=0.5)
+        other.kill()
+        assert keeper.rounds.acquire(timeout=LONGEST_WAIT)
+        keeper.stop()
+
+
+def test_a_host_without_a_certificate_of_ours_is_left_alone(tmp_path):
+    store = Household(tmp_path, SetClock()).store
+    store.identity_path.unlink()
+    with keeping(store), keeping(None):
+        assert not any(each.name == "fg-tls keeper" for each in threading.enumerate())
+
+
+def test_a_server_looks_after_its_host(tmp_path):
+    """Nothing but `serve` runs at the authority's host, and its certificate is in the books of a replaced authority."""
+    household = Household(tmp_path, SYSTEM)
+    with household.issuing():
+        held = threading.Event()
+        while not held.is_set():
+            try:
+                with FileLock(household.store.directory / ".keeper.lock").held(longest_wait=0):
+                    pass
+            except ValueError:
+                held.set()
+        assert any(each.name == "fg-tls keeper" for each in threading.enumerate())
