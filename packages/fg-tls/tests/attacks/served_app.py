@@ -1,4 +1,4 @@
-"""The server that is attacked, as a process of its own: `python served_app.py DIRECTORY HOST`.
+"""The server that is attacked, as a process of its own: `python served_app.py DIRECTORY HOST [--impatient]`.
 
 DIRECTORY holds the tokens; the server adds `port` when it listens, and a line to `entries` whenever a request gets past
 the guard. What it logs goes to standard error.
@@ -20,6 +20,7 @@ from starlette.websockets import WebSocket
 
 from fg_config.files import atomic_write
 from fg_tls import PUBLIC, WEBSOCKET, AccessTable, Serving, Store, TokenStore, certificate, serve, token
+from fg_tls.limits import Limits
 
 ACCESS = AccessTable(
     {
@@ -32,6 +33,7 @@ ACCESS = AccessTable(
         (WEBSOCKET, "/events"): token("read") | certificate("member"),
     }
 )
+IMPATIENT = Limits(handshake=1.0, headers=1.0, body_idle=1.0, body_grace=1.0, send_idle=1.0, keep_alive=1.0, close=1.0)
 
 
 async def answer(request: Request) -> JSONResponse:
@@ -70,7 +72,7 @@ class CountedApp(Starlette):
         await super().__call__(scope, receive, send)
 
 
-def main(directory: Path, host: str) -> None:
+def main(directory: Path, host: str, limits: Limits) -> None:
     """Serve with the certificate of the TLS directory if there is one."""
     logging.basicConfig(level=logging.INFO)
     routes = [
@@ -90,8 +92,8 @@ def main(directory: Path, host: str) -> None:
         atomic_write(directory / "port", str(serving.port))
 
     tokens = TokenStore(directory / "tokens")
-    serve(app, service="attacked", host=host, port=0, access=ACCESS, tokens=tokens, ready=ready)
+    serve(app, service="attacked", host=host, port=0, access=ACCESS, tokens=tokens, limits=limits, ready=ready)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), sys.argv[2], IMPATIENT if "--impatient" in sys.argv else Limits())

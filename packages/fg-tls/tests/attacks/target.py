@@ -133,7 +133,9 @@ def read_to_the_end(connection: socket.socket) -> bytes:
 
 
 @contextmanager
-def attacked(directory: Path, *, host: str, store: Store | None, authority: Authority | None) -> Iterator[Target]:
+def attacked(
+    directory: Path, *options: str, host: str, store: Store | None, authority: Authority | None
+) -> Iterator[Target]:
     """Run a server, and check at its end that only legitimate requests got through and that it ends in order."""
     (directory / "tokens").touch(mode=0o600)
     (directory / "tokens").write_text(f"{FULL_TOKEN}\n{READ_TOKEN} read\n")
@@ -141,7 +143,7 @@ def attacked(directory: Path, *, host: str, store: Store | None, authority: Auth
         "FORGATHER_CONFIG_DIR": str(directory / "config"),
         "FORGATHER_TLS_DIR": str(store.directory if store else directory / "absent"),
     }
-    command = [sys.executable, str(Path(__file__).with_name("served_app.py")), str(directory), host]
+    command = [sys.executable, str(Path(__file__).with_name("served_app.py")), str(directory), host, *options]
     with (directory / "log").open("wb") as log:
         server = subprocess.Popen(command, env=environment, stderr=log, stdout=log)
     try:

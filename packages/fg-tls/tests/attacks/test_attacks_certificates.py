@@ -3,15 +3,19 @@
 import socket
 import ssl
 import subprocess
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from fg_tls import revocation
+from fg_tls.authority import Authority
 from fg_tls.contexts import client_context
+from fg_tls.names import private_constraints
 
 from .forgery import DAY, forge, stolen_certificate
 from .impostor import impostor
@@ -196,6 +200,37 @@ def test_a_signature_with_sha_1_is_refused(protected, forger, signer, tmp_path):
         subprocess.run(["openssl", *command.split()], check=True, capture_output=True, timeout=LONGEST_WAIT)
     certificate.write_bytes(key.read_bytes() + certificate.read_bytes())
     assert shown(protected, certificate) == HANDSHAKE
+
+
+def test_a_revoked_certificate_is_refused_at_once_on_open_connections_too(protected, signer, forger, tmp_path):
+    now = datetime.now(UTC)
+    member = forge(signer, uris=[forger.uri])
+    file = member.write(tmp_path / "revoked.pem")
+    asks = request("GET /peers").replace(b"Connection: close\r\n", b"")
+    with protected.connect(file) as connection:
+        connection.sendall(asks)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+        protected.legitimate += 1
+        revoked = revocation.sign(protected.authority, {member.certificate.serial_number: now}, number=1, now=now)
+        protected.store.write(revocation.LIST_FILE, revoked)
+        connection.sendall(request("GET /peers"))
+        assert b"HTTP/1.1 401 " in read_to_the_end(connection)
+    assert shown(protected, file) in (HANDSHAKE, (401,))
+
+
+def test_a_list_of_revoked_certificates_by_somebody_else_locks_nobody_out(protected, signer, forger, honest, tmp_path):
+    now = datetime.now(UTC)
+    foreign = Authority.create("Forgather test", private_constraints(), now=now)
+    serial = x509.load_pem_x509_certificate(honest.read_bytes()).serial_number
+    genuine = revocation.read_bytes(protected.store)
+    protected.store.write(revocation.LIST_FILE, revocation.sign(foreign, {serial: now}, number=99, now=now))
+    try:
+        assert shown(protected, honest) == (200,)
+        protected.legitimate += 1
+    finally:
+        protected.store.write(
+            revocation.LIST_FILE, genuine or revocation.sign(protected.authority, {}, number=1, now=now)
+        )
 
 
 SERVERS = {
