@@ -196,9 +196,11 @@ def test_an_authority_of_one_host_is_replaced_at_once(ok):
 def test_replacing_the_authority_waits_for_members_and_names_them(ok, tls):
     ok("init")
     ok("mint", "--hostname", "far.lan", "-o", Store().directory / "far")
+    assert "not being replaced" in ok("rotate-ca", "--status")
     code, out, err = tls("rotate-ca")
     assert code == 0 and "far.lan" in out and "again" in err
     assert len(Store().cluster_authorities()) == 2
+    assert ok("rotate-ca", "--status") == out
 
 
 # --- join tokens -----------------------------------------------------------------------------------------------------

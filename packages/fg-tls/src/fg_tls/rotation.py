@@ -121,6 +121,17 @@ def proceed(store: Store, clock: Clock = SYSTEM) -> RotationReport | None:
     return _advanced(store, books, rotation, clock) if rotation else None
 
 
+def standing(store: Store, clock: Clock = SYSTEM) -> RotationReport | None:
+    """Where a replacement is, without going on with it; None when there is none.
+
+    Raises:
+        StoreError: a file cannot be read.
+    """
+    books = Books(store)
+    rotation = _current(books)
+    return _report(books.read(), rotation, clock()) if rotation else None
+
+
 def note(issuer: Issuer, certificate: Certificate, *, carried_out: bool) -> None:
     """Write down that a member has called, and whether it has carried out the phase that the cluster is in."""
     if certificate.member is None:

@@ -36,6 +36,7 @@ def _configure_rotate(parser: argparse.ArgumentParser) -> None:
         "Replace the authority while everybody can talk to everybody: first all trust the new one, then all get a "
         "certificate from it, then all drop the old one. Run it again to go on; nothing is lost in between."
     )
+    parser.add_argument("--status", action="store_true", help="tell how far it is, and change nothing")
     parser.add_argument("--force", action="store_true", help="go on without members that have not been seen lately")
     parser.add_argument(
         "--compromised", action="store_true", help="the old key was stolen: its word for the new one counts for nothing"
@@ -43,16 +44,26 @@ def _configure_rotate(parser: argparse.ArgumentParser) -> None:
 
 
 def _rotate(args: argparse.Namespace) -> int:
-    from fg_tls.rotation import rotate
+    from fg_tls.rotation import rotate, standing
     from fg_tls.store import Store
 
     store = Store()
+    if args.status:
+        return _show_standing(standing(store), store.authority().certificate.common_name)
     report = rotate(store, force=args.force, compromised=args.compromised)
     if report.finished:
         authority = store.authority().certificate
         show([("authority", authority.common_name), ("", "it has replaced the old one, which nobody trusts any more")])
         return 0
     _show_waiting(report)
+    return 0
+
+
+def _show_standing(report: RotationReport | None, authority: str) -> int:
+    if report is None:
+        show([("authority", authority), ("", "it is not being replaced")])
+    else:
+        _show_waiting(report)
     return 0
 
 
