@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,8 @@ def _checked(
     if not isinstance(mac, str) or not same_mac(mac, answer_mac(token.secret, request.mac(token.secret), answer)):
         raise JoinError(f"the answer of {issuer.endpoint} is not by somebody who knows the token; nothing was kept")
     bulletin = Bulletin.from_json(answer)
+    if not bulletin.issuers:
+        bulletin = replace(bulletin, issuers=(issuer.url,))
     try:
         certificate = read_pem(str(answer.get("certificate")).encode(), f"the answer of {issuer.endpoint}")[0]
     except CertificateError as error:
@@ -156,20 +159,21 @@ def _save(
     store: Store, identity: Identity, bulletin: Bulletin, *, force: bool, now: datetime, progress: Progress
 ) -> None:
     with store.writing():
-        wanted = store.settings().names
-        if force:
+        if not force:
+            _refuse_second_membership(store)  # another join may have been quicker
+        elif _is_member(store):
+            wanted = store.settings().names
             backup = _set_aside(store.directory, now)
             progress(f"what was in {store.directory} is in {backup}")
-        else:
-            _refuse_second_membership(store)  # another join may have been quicker
+            store.save_settings(hostnames=list(wanted.hostnames), addresses=list(map(str, wanted.addresses)))
         store.save_authorities(bulletin.authorities)
         _save_revoked(store, bulletin.revoked)
-        store.save_settings(
-            hostnames=list(wanted.hostnames),
-            addresses=list(map(str, wanted.addresses)),
-            issuers=list(bulletin.issuers),
-        )
+        store.save_settings(issuers=list(bulletin.issuers))
         store.save_identity(identity)
+
+
+def _is_member(store: Store) -> bool:
+    return store.authority_path.is_file() or store.identity_path.is_file()
 
 
 def _save_revoked(store: Store, data: bytes) -> None:

@@ -120,6 +120,19 @@ def test_force_keeps_what_was_there(tmp_path, issuer, running, wopr):
     assert ask(running, wopr) == 200
 
 
+def test_force_has_nothing_to_keep_on_a_fresh_host(token, wopr):
+    wopr.save_settings(hostnames=["joshua.lan"])
+    join(wopr, token, names=NAMES, force=True)
+    assert list(wopr.directory.parent.iterdir()) == [wopr.directory]
+    assert "joshua.lan" in wopr.settings().names
+
+
+def test_the_issuer_that_answered_is_remembered_when_none_is_named(issuer, running, token, wopr):
+    issuer.store.save_settings(issuers=[])
+    join(wopr, token, names=NAMES)
+    assert wopr.settings().issuers == (f"https://{running.endpoint}",)
+
+
 def test_a_join_that_is_refused_changes_nothing_even_with_force(issuer, running, wopr):
     new_issuer(wopr.directory)
     before = {path: path.read_bytes() for path in wopr.directory.rglob("*") if path.is_file()}
