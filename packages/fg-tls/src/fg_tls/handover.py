@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
@@ -30,6 +31,7 @@ def inherited(port: int) -> socket.socket | None:
         if found is None:
             continue
         if port in (0, found.getsockname()[1]):
+            found.set_inheritable(False)
             _leave(each for each in descriptors if each != descriptor)
             return found
         found.detach()
@@ -45,7 +47,8 @@ class Handover:
     def restart(self, arguments: Sequence[str] = ()) -> NoReturn:
         """Replace this process by a new run of the program, with the same process id, terminal and children.
 
-        `arguments` is the whole command line; without it, that of this run. Call it last: nothing is cleaned up.
+        `arguments` is the whole command line; without it, that of this run. Call it last: nothing is cleaned up. A
+        program that is told to listen on port 0 keeps its port, and makes a new token.
         """
         descriptor = self.listener.fileno()
         os.set_inheritable(descriptor, True)
@@ -80,26 +83,18 @@ def _leave(descriptors: Iterable[int]) -> None:
     for name in _SYSTEMD:
         os.environ.pop(name, None)
     for descriptor in left:
-        if _tcp_socket_info(descriptor):
+        with suppress(OSError):  # the environment may name what is not open
             os.set_inheritable(descriptor, False)
     os.environ[_VARIABLE] = f"{os.getpid()}:{','.join(map(str, left))}"
 
 
 def _tcp_socket(descriptor: int) -> socket.socket | None:
-    if not _tcp_socket_info(descriptor):
-        return None
-    found = socket.socket(fileno=descriptor)
-    found.set_inheritable(False)
-    return found
-
-
-def _tcp_socket_info(descriptor: int) -> bool:
-    """Whether `descriptor` is open and a TCP socket; the environment may say what it likes."""
+    """The socket of `descriptor`; None when it is not open, or something else."""
     try:
         found = socket.socket(fileno=descriptor)
     except OSError:
-        return False
-    try:
-        return found.family in (socket.AF_INET, socket.AF_INET6) and found.type == socket.SOCK_STREAM
-    finally:
-        found.detach()
+        return None
+    if found.family not in (socket.AF_INET, socket.AF_INET6) or found.type != socket.SOCK_STREAM:
+        found.detach()  # leaves it open
+        return None
+    return found
