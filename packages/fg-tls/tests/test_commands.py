@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
@@ -201,6 +202,27 @@ def test_replacing_the_authority_waits_for_members_and_names_them(ok, tls):
     assert code == 0 and "far.lan" in out and "again" in err
     assert len(Store().cluster_authorities()) == 2
     assert ok("rotate-ca", "--status") == out
+
+
+def test_trust_system_shows_its_commands_before_it_runs_any(ok, tmp_path, monkeypatch):
+    if shutil.which("certutil") is None:
+        pytest.skip("certutil is not installed")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    database = tmp_path / ".pki" / "nssdb"
+    database.mkdir(parents=True)
+    subprocess.run(["certutil", "-d", f"sql:{database}", "-N", "--empty-password"], check=True, timeout=LONGEST_WAIT)
+    ok("init")
+    out = ok("trust-system", "--dry-run")
+    assert f"certutil -d sql:{database} -A -t C,, " in out
+    assert not (Store().directory / "trust-system").exists()
+    assert ok("trust-system", "--undo", "--dry-run") == ""
+    assert ok("trust-system", "--undo") == ""
+
+
+def test_the_doctor_for_programs(ok, tls):
+    ok("init")
+    code, out, err = tls("doctor", f"127.0.0.1:{free_port()}", "--json")
+    assert (code, json.loads(out)["cause"], err) == (1, "nothing-listens", "")
 
 
 # --- join tokens -----------------------------------------------------------------------------------------------------
