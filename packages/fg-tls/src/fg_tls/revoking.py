@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from fg_tls import revocation
@@ -14,6 +14,9 @@ from fg_tls.errors import JoinError, StoreError
 from fg_tls.revocation import LIST_FILE, Revoked
 from fg_tls.store import Store
 
+_KEPT: Final = timedelta(
+    days=1
+)  # after a certificate ran out: clocks differ, and RFC 5280 (3.3) asks for one more list
 _SERIAL_DIGITS: Final = frozenset("0123456789abcdef:")
 
 
@@ -74,7 +77,7 @@ def _entries(members: tuple[MemberEntry, ...], now: datetime) -> dict[int, datet
         for member in members
         if member.revoked is not None
         for each in member.issued
-        if each.not_after > now
+        if each.not_after > now - _KEPT
     }
 
 
