@@ -7,6 +7,7 @@ read as an option is refused: `-oProxyCommand=…` runs a program (CVE-2017-1000
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -78,6 +79,11 @@ def deploy(
     wanted = list(dict.fromkeys(destinations))
     for each in wanted:
         _check(each)
+    if shutil.which("ssh") is None:
+        raise JoinError(
+            "there is no ssh on this machine; install an OpenSSH client, or take `forgather tls join-token` to the "
+            "other host yourself"
+        )
     done = []
     with issuing(store, host=host, port=port, clock=clock) as endpoints:
         issuer = Issuer(store, clock)
@@ -107,11 +113,6 @@ def _push(token: str, destination: str, ssh_options: Sequence[str], remote_comma
             timeout=_TIMEOUT,
             check=False,
         )
-    except FileNotFoundError as error:
-        raise JoinError(
-            "there is no ssh on this machine; install an OpenSSH client, or take `forgather tls join-token` to the "
-            "other host yourself"
-        ) from error
     except subprocess.TimeoutExpired:
         return Deployment(destination=destination, exit_code=_SSH_FAILED, output=f"no end after {_TIMEOUT:.0f} seconds")
     return Deployment(destination=destination, exit_code=run.returncode, output=_printable(run.stdout))

@@ -76,7 +76,7 @@ directory, left = sys.argv[1], int(sys.argv[2])
 def hook(event, args):
     global left
     writes = event == "open" and args[2] & (os.O_WRONLY | os.O_RDWR)
-    changes = writes or event in ("os.rename", "os.remove", "os.chmod")
+    changes = writes or event in ("os.rename", "os.remove")
     if changes and any(str(each).startswith(directory) for each in args if isinstance(each, (str, os.PathLike))):
         left -= 1
         if left < 0:

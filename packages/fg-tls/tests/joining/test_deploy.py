@@ -201,6 +201,7 @@ def test_without_ssh_there_is_another_way(issuer, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(JoinError, match=r"there is no ssh on this machine; .* `forgather tls join-token`"):
         deploy(issuer.store, ["box.lan"], host="127.0.0.1", port=0)
+    assert issuer.books.read().tokens == {}
 
 
 def test_a_result_says_what_to_do():

@@ -418,5 +418,5 @@ def test_killed_at_any_change_of_a_file_a_host_has_joined_or_has_not(tmp_path, i
         killed += status != 0
         if status == 0:
             break
-    assert killed >= 8, "it was never killed at the writes"
+    assert killed >= 8, f"it was killed at {killed} changes only"
     assert status == 0
