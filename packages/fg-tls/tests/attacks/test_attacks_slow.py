@@ -10,6 +10,7 @@ from fg_tls.names import parse_names
 from .conftest import SERVER_NAMES, provision
 from .target import FULL_TOKEN, attacked, read_to_the_end, request
 from .test_attacks_tls import HELLO
+from .test_attacks_websockets import frame, opening, read_head
 
 BEARER = b"Authorization: Bearer " + FULL_TOKEN.encode()
 HEAD = b"POST /upload HTTP/1.1\r\nHost: localhost\r\n" + BEARER + b"\r\n"
@@ -78,3 +79,12 @@ def test_a_hundred_silent_clients_keep_nobody_out(protected):
     finally:
         for each in held:
             each.close()
+
+
+def test_who_breaks_a_websocket_and_does_not_close_it_is_hung_up_on(protected):
+    with protected.connect() as connection:
+        connection.sendall(opening(BEARER))
+        assert read_head(connection).startswith(b"HTTP/1.1 101 ")
+        connection.sendall(frame(1, b"hello", masked=False))
+        assert read_to_the_end(connection)[:1] == b"\x88"
+    protected.expects("WEBSOCKET '/events'")
