@@ -9,13 +9,15 @@ from .year import Year
 SEEDS = int(os.environ.get("FORGATHER_SEEDS", "0"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(SEEDS or 1))
 def test_nobody_types_renew_for_a_year(tmp_path, clock, seed):
-    year = Year(tmp_path, clock, days=365, hosts=8, seed=seed, every=1 if SEEDS else 4)
+    year = Year(tmp_path, clock, days=365, hosts=8, seed=seed, every=1 if SEEDS else 8)
     happened = year.live()
     assert happened.wrong == []
-    assert happened.handshakes > 2000
-    assert happened.refused > 100
+    assert happened.handshakes > 1000
+    assert happened.refused > 10
+    assert not year.stores[year.stolen].identity().certificate.valid_at(clock())
     assert happened.renewals > 8 * 365 / 30
     newest = year.household.store.authority().certificate
     honest = [each for n, each in enumerate(year.stores) if n != year.stolen]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from fg_tls import TlsError
 from fg_tls.keeper import Keeper
+from fg_tls.renewal import renew
 from fg_tls.revoking import revoke
 from fg_tls.rotation import rotate
 
@@ -69,6 +70,7 @@ class Year:
         on = [n for n in range(len(self.stores)) if self._is_on(n, day)]
         if authority_on:
             if day == self.days // 2:
+                renew(self.stores[self.stolen], self.clock)  # so that there is a fresh certificate to refuse
                 revoke(self.household.store, f"host{self.stolen}", self.clock)
                 rotate(self.household.store, self.clock)
             Keeper(self.household.store, self.clock).round()
@@ -84,6 +86,8 @@ class Year:
         """Mostly on, off for hours to weeks at random; host 0 sleeps through the change of authorities."""
         if n == 0 and self.days // 2 - 20 <= day < self.days // 2 + 50:
             return False
+        if n == self.stolen and day >= self.days // 2:
+            return True
         if day < self.off_until[n]:
             return False
         if self.random.random() < 0.06:
@@ -104,7 +108,7 @@ class Year:
 
     def _talk(self, day, on):
         for one in on:
-            for other in self.random.sample(on, min(2, len(on))):
+            for other in self.random.sample(on, min(2 if self.every == 1 else 1, len(on))):
                 if one == other or not (self._counts(one) and self._counts(other)):
                     continue
                 self._expect(day, one, other, talk(self.programs[one], self.programs[other]))
