@@ -41,6 +41,40 @@ class Arrival:
         return self.idle > limits.body_idle or self.waited > limits.body_grace + self.size / limits.body_rate
 
 
+class Departure:
+    """What waits to be sent, and for how long the client has taken nothing of it."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.transport = transport  # the one beneath TLS, whose buffer tells what the client takes
+        self.lost = False
+        self.writable = asyncio.Event()
+        self.writable.set()
+        self.stalled = 0.0
+        self._sent = 0
+        self._last: tuple[int, int] = (0, 0)
+
+    def wait(self, seconds: float, limits: Limits, *, closing: bool) -> bool:
+        """Count so many seconds more; whether the client has had all its time."""
+        unsent = self.transport.get_write_buffer_size()
+        moved, self._last = (unsent, self._sent) != self._last, (unsent, self._sent)
+        self.stalled = self.stalled + seconds if (unsent or closing) and not moved else 0.0
+        return self.stalled > (limits.send_idle if unsent else limits.close)
+
+    def counting(self, app: ASGIApp) -> ASGIApp:
+        async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+            async def counting(message: Message) -> None:
+                # Old versions of uvicorn neither wait for the client of a WebSocket nor say that it is gone.
+                if self.lost and scope["type"] == "websocket":
+                    raise ClientDisconnected
+                await send(message)
+                await self.writable.wait()
+                self._sent += 1
+
+            await app(scope, receive, counting)
+
+        return counted
+
+
 def paced(base: type[asyncio.Protocol], limits: Limits) -> type[asyncio.Protocol]:
     """A uvicorn protocol, for HTTP or WebSocket, that ends a connection whose client does not take what it is sent."""
 
@@ -49,46 +83,27 @@ def paced(base: type[asyncio.Protocol], limits: Limits) -> type[asyncio.Protocol
         raw_transport: asyncio.Transport
 
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            # The protocol before this one knows the transport beneath TLS, whose buffer tells what the client takes.
-            before = transport.get_protocol()
+            before = transport.get_protocol()  # it knows the transport beneath TLS
             self.raw_transport = getattr(before, "raw_transport", cast("asyncio.Transport", transport))
+            self._departure = Departure(self.raw_transport)
             super().connection_made(transport)
-            self._moved: tuple[int, int] = (0, 0)
-            self._sent = 0
-            self._stalled = 0.0
-            self._lost = False
-            self._writable = asyncio.Event()
-            self._writable.set()
+            protocol = cast("Any", self)
+            protocol.app = self._departure.counting(protocol.app)
             self._loop = asyncio.get_running_loop()
             self._last_beat = self._loop.time()
-            cast("Any", self).app = self._counted(cast("Any", self).app)
             self._loop.call_later(limits.beat, self._beat)
 
-        def _counted(self, app: ASGIApp) -> ASGIApp:
-            async def counted(scope: Scope, receive: Receive, send: Send) -> None:
-                async def counting(message: Message) -> None:
-                    # Old versions of uvicorn neither wait for the client of a WebSocket nor say that it is gone.
-                    if self._lost and scope["type"] == "websocket":
-                        raise ClientDisconnected
-                    await send(message)
-                    await self._writable.wait()
-                    self._sent += 1
-
-                await app(scope, receive, counting)
-
-            return counted
-
         def pause_writing(self) -> None:
-            self._writable.clear()
+            self._departure.writable.clear()
             super().pause_writing()
 
         def resume_writing(self) -> None:
-            self._writable.set()
+            self._departure.writable.set()
             super().resume_writing()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._lost = True
-            self._writable.set()
+            self._departure.lost = True
+            self._departure.writable.set()
             super().connection_lost(exc)
 
         def _beat(self) -> None:
@@ -101,11 +116,7 @@ def paced(base: type[asyncio.Protocol], limits: Limits) -> type[asyncio.Protocol
 
         def _check(self, seconds: float) -> None:
             """Look at the connection again after so many seconds."""
-            unsent = self.raw_transport.get_write_buffer_size()
-            closing = cast("Any", self).transport.is_closing()
-            moved, self._moved = (unsent, self._sent) != self._moved, (unsent, self._sent)
-            self._stalled = self._stalled + seconds if (unsent or closing) and not moved else 0.0
-            if self._stalled > (limits.send_idle if unsent else limits.close):
+            if self._departure.wait(seconds, limits, closing=cast("Any", self).transport.is_closing()):
                 self.raw_transport.abort()
 
     return Paced
