@@ -72,7 +72,7 @@ def renew(store: Store, clock: Clock = SYSTEM, *, names: Names | None = None) ->
         _remember_failure(store, error, clock())
         raise
     store.save_identity(renewed)
-    store.write_state(renewed=clock().isoformat(), last_failure=None)
+    store.write_state(renewed=clock().isoformat(), last_failure=None, failing_since=None)
     logger.info("renewed the certificate of this host; it holds to %s", renewed.certificate.not_after)
     return renewed
 
@@ -180,9 +180,6 @@ def _renewed_here(store: Store, identity: Identity, wanted: Names, clock: Clock)
 def _remember_failure(store: Store, error: TlsError, now: datetime) -> None:
     """Keep what went wrong for `forgather tls status`; say it once, not with every attempt."""
     state = store.read_state()
-    known = state.get("last_failure")
-    since = known.get("since") if isinstance(known, dict) else None
-    failure = {"message": str(error), "since": since or now.isoformat()}
-    if known != failure:
+    if state.get("last_failure") != str(error):
         logger.warning("cannot renew the certificate of this host: %s", error)
-        store.write_state(last_failure=failure)
+        store.write_state(last_failure=str(error), failing_since=state.get("failing_since") or now.isoformat())

@@ -70,7 +70,7 @@ def test_it_goes_on_after_failures_until_an_issuer_is_back(household, clock):
     keeper.start()
     assert keeper.done.acquire(timeout=LONGEST_WAIT)
     assert keeper.done.acquire(timeout=LONGEST_WAIT)
-    assert "nothing listens" in store.read_state()["last_failure"]["message"]
+    assert "nothing listens" in store.read_state()["last_failure"]
     with household.issuing():
         while not store.identity().certificate.valid_at(clock()) or "last_failure" in store.read_state():
             assert keeper.done.acquire(timeout=LONGEST_WAIT)
