@@ -3,9 +3,12 @@
 RFC 9112 sections 2.2, 3, 5.1, 6.1, 6.3, 7.1 and 11.2 say what a server must refuse.
 """
 
+import time
+from contextlib import suppress
+
 import pytest
 
-from .target import FULL_TOKEN, READ_TOKEN, request
+from .target import FULL_TOKEN, READ_TOKEN, read_to_the_end, request
 
 BEARER = b"Authorization: Bearer " + FULL_TOKEN.encode()
 SMUGGLED = b"GET /items HTTP/1.1\r\nHost: localhost\r\n" + BEARER + b"\r\nConnection: close\r\n\r\n"
@@ -65,8 +68,15 @@ CHUNKS = {
 def test_malformed_chunks_end_the_connection(target, chunks):
     """The head is in order, so the application is called; its body never ends, and the second request is not read."""
     head = b"POST /upload HTTP/1.1\r\nHost: localhost\r\n" + BEARER + b"\r\nTransfer-Encoding: chunked\r\n\r\n"
-    statuses = target.statuses(head + chunks + SMUGGLED)
-    assert statuses in ((), (400,))
+    before = len(target.entries())
+    with target.connect() as connection:
+        connection.sendall(head)
+        while len(target.entries()) == before:
+            time.sleep(0.01)
+        with suppress(OSError):
+            connection.sendall(chunks + SMUGGLED)
+        answer = read_to_the_end(connection)
+    assert answer.count(b"HTTP/1.1 ") == answer.count(b"HTTP/1.1 400 ") <= 1
     target.expects("POST '/upload'")
 
 
