@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from fg_tls import Store
-from fg_tls.contexts import Material, client_context
-from fg_tls.names import parse_names
-from fg_tls.provisioning import init
+from fg_tls.host.provisioning import init
+from fg_tls.pki.contexts import Material, client_context
+from fg_tls.pki.names import parse_names
 from tools.bench.measure import interleaved, machine, ratios
 
 TRANSPORTS: Final = ("plain", "tls", "mtls")

@@ -19,8 +19,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from fg_tls import Store
-from fg_tls.contexts import server_context
-from fg_tls.protocol import protocol_options
+from fg_tls.listener.protocol import protocol_options
+from fg_tls.pki.contexts import server_context
 
 CHUNK: Final = bytes(2**18)
 _PROTOCOLS: Final[dict[str, type[asyncio.Protocol]]] = {"h11": H11Protocol, "httptools": HttpToolsProtocol}

@@ -13,8 +13,8 @@ import pytest
 from fg_inference import ACCESS, ChatFormat, Engine, create_app
 from fg_tls import Store, read_token
 from fg_tls.clock import SYSTEM
-from fg_tls.names import parse_names
-from fg_tls.provisioning import init
+from fg_tls.host.provisioning import init
+from fg_tls.pki.names import parse_names
 from fg_tls.testing import Listener, conformance_cases, run_case
 
 WAIT = 120

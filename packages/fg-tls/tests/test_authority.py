@@ -5,11 +5,11 @@ from datetime import timedelta
 import pytest
 
 from fg_tls import CertificateError
-from fg_tls.authority import AUTHORITY_LIFETIME, Authority
-from fg_tls.certificates import Member
 from fg_tls.clock import SYSTEM
-from fg_tls.keys import new_key
-from fg_tls.names import parse_names, private_constraints
+from fg_tls.pki.authority import AUTHORITY_LIFETIME, Authority
+from fg_tls.pki.certificates import Member
+from fg_tls.pki.keys import new_key
+from fg_tls.pki.names import parse_names, private_constraints
 
 NOW = SYSTEM().replace(microsecond=0)
 

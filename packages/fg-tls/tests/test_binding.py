@@ -6,8 +6,8 @@ import socket
 import pytest
 
 from fg_tls import AddressError, Names, PortInUseError, bind
-from fg_tls.binding import refuse_clear_text
-from fg_tls.urls import urls
+from fg_tls.listener.binding import refuse_clear_text
+from fg_tls.listener.urls import urls
 
 MACHINE = Names(
     hostnames=("box", "localhost"),

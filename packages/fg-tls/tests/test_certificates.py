@@ -6,12 +6,12 @@ from datetime import timedelta
 import pytest
 
 from fg_tls import CertificateError
-from fg_tls.authority import LEAF_LIFETIME, Authority
-from fg_tls.certificates import Member, key_hash, read_der, read_pem
-from fg_tls.checks import check_authority, check_served
 from fg_tls.clock import SYSTEM
-from fg_tls.keys import key_pem, new_key, read_key, read_pair
-from fg_tls.names import parse_names, private_constraints
+from fg_tls.pki.authority import LEAF_LIFETIME, Authority
+from fg_tls.pki.certificates import Member, key_hash, read_der, read_pem
+from fg_tls.pki.checks import check_authority, check_served
+from fg_tls.pki.keys import key_pem, new_key, read_key, read_pair
+from fg_tls.pki.names import parse_names, private_constraints
 
 NOW = SYSTEM().replace(microsecond=0)
 NAMES = parse_names(["box.lan", "10.0.0.5", "fd00::5"])

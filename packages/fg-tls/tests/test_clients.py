@@ -14,16 +14,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from fg_tls import PeerError, Store, TokenFileError
-from fg_tls.authority import Authority
-from fg_tls.certificates import Member
-from fg_tls.clients import connect, http_connection
-from fg_tls.contexts import Material, server_context
+from fg_tls.clients.connections import connect, http_connection
+from fg_tls.clients.origins import Origin
 from fg_tls.endpoints import Endpoint, announced
-from fg_tls.keys import new_key
-from fg_tls.names import parse_names, private_constraints
-from fg_tls.origins import Origin
-from fg_tls.revocation import Revoked
-from fg_tls.store import Identity
+from fg_tls.host.store import Identity
+from fg_tls.pki.authority import Authority
+from fg_tls.pki.certificates import Member
+from fg_tls.pki.contexts import Material, server_context
+from fg_tls.pki.keys import new_key
+from fg_tls.pki.names import parse_names, private_constraints
+from fg_tls.pki.revocation import Revoked
 
 WAIT = 30
 HERE = parse_names(["localhost", "127.0.0.1", "::1"])
@@ -493,7 +493,7 @@ def test_the_client_shows_the_certificate_of_this_host_to_ours_only(record, host
 
 
 def test_our_authority_is_asked_where_it_may_vouch_and_the_system_elsewhere(authority):
-    from fg_tls.following import trusts
+    from fg_tls.clients.following import trusts
 
     ours = Material(authorities=(authority.certificate,))
     private = ["localhost", "127.0.0.1", "10.1.2.3", "box.lan", "a.b.local", "fd00::1"]

@@ -13,10 +13,11 @@ from contextlib import contextmanager
 import pytest
 
 from fg_config.command_line import main
-from fg_tls import commands, revocation
-from fg_tls.certificates import read_pem
-from fg_tls.issuer import Issuer
-from fg_tls.store import Store
+from fg_tls import commands
+from fg_tls.host.store import Store
+from fg_tls.issuing.issuer import Issuer
+from fg_tls.pki import revocation
+from fg_tls.pki.certificates import read_pem
 
 LONGEST_WAIT = 60
 ENDPOINT = "127.0.0.1:9"  # nothing listens on the discard port

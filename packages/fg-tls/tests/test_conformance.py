@@ -16,16 +16,16 @@ from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 
 from fg_tls import PUBLIC, WEBSOCKET, AccessTable, Store, TokenStore, certificate, read_token, serve, token
-from fg_tls.authority import Authority
-from fg_tls.certificates import Member
-from fg_tls.contexts import server_context
-from fg_tls.guard import Guard
-from fg_tls.hosts import AllowedHosts
-from fg_tls.keys import new_key
-from fg_tls.listening import Socket, listening_sockets, offers_old_tls, speaks_clear_text, speaks_tls
-from fg_tls.names import parse_names, private_constraints
-from fg_tls.store import Identity
+from fg_tls.host.store import Identity
+from fg_tls.listener.guard import Guard
+from fg_tls.listener.hosts import AllowedHosts
+from fg_tls.pki.authority import Authority
+from fg_tls.pki.certificates import Member
+from fg_tls.pki.contexts import server_context
+from fg_tls.pki.keys import new_key
+from fg_tls.pki.names import parse_names, private_constraints
 from fg_tls.testing import ConformanceError, Listener, conformance_cases, run_case
+from fg_tls.testing.listening import Socket, listening_sockets, offers_old_tls, speaks_clear_text, speaks_tls
 
 WAIT = 30
 HOST = "127.0.0.1"

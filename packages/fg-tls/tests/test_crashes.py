@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from fg_tls import Store
-from fg_tls.authority import Authority
 from fg_tls.clock import SYSTEM
-from fg_tls.keys import new_key
-from fg_tls.names import parse_names, private_constraints
-from fg_tls.provisioning import clean, import_authority, init, install, mint, set_enabled, status
-from fg_tls.store import Identity
+from fg_tls.host.provisioning import clean, import_authority, init, install, mint, set_enabled, status
+from fg_tls.host.store import Identity
+from fg_tls.pki.authority import Authority
+from fg_tls.pki.keys import new_key
+from fg_tls.pki.names import parse_names, private_constraints
 
 FORK = multiprocessing.get_context("fork")
 LONGEST_WAIT = 60

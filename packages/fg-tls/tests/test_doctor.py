@@ -9,15 +9,15 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from fg_tls import AccessTable, PeerError, certificate
-from fg_tls.authority import Authority
-from fg_tls.certificates import Member
+from fg_tls.clients.doctor import diagnose, target_of
 from fg_tls.clock import SYSTEM
-from fg_tls.doctor import diagnose, target_of
-from fg_tls.keys import new_key
-from fg_tls.names import Constraints, parse_names, private_constraints
-from fg_tls.provisioning import init, install, mint
-from fg_tls.revoking import revoke
-from fg_tls.store import Identity, Store
+from fg_tls.host.provisioning import init, install, mint
+from fg_tls.host.store import Identity, Store
+from fg_tls.issuing.revoking import revoke
+from fg_tls.pki.authority import Authority
+from fg_tls.pki.certificates import Member
+from fg_tls.pki.keys import new_key
+from fg_tls.pki.names import Constraints, parse_names, private_constraints
 
 LOCAL = parse_names(["localhost", "127.0.0.1"])
 LONGEST_WAIT = 30

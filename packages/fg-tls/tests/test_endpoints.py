@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from fg_tls import EndpointError
 from fg_tls.endpoints import Endpoint, announced, endpoints, find
-from fg_tls.processes import ProcessMark
+from fg_tls.host.processes import ProcessMark
 
 WAIT = 30
 SERVER = """

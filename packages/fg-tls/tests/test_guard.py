@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fg_tls import PUBLIC, AccessTable, TokenStore, token
-from fg_tls.guard import MAX_BODY_BYTES
+from fg_tls.listener.guard import MAX_BODY_BYTES
 
 LIMIT = 1000
 

@@ -18,11 +18,11 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from fg_tls import PUBLIC, AccessTable, Names, Store, TokenStore, certificate, read_token, serve, token
-from fg_tls.authority import Authority
-from fg_tls.certificates import Member
-from fg_tls.keys import new_key
-from fg_tls.names import parse_names, private_constraints
-from fg_tls.store import Identity
+from fg_tls.host.store import Identity
+from fg_tls.pki.authority import Authority
+from fg_tls.pki.certificates import Member
+from fg_tls.pki.keys import new_key
+from fg_tls.pki.names import parse_names, private_constraints
 
 LONGEST_WAIT = 60
 ACCESS = AccessTable({("GET", "/health"): PUBLIC, ("GET", "/items"): token(), ("GET", "/peers"): certificate("member")})

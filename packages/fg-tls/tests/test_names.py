@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fg_tls import HostNameError, Names
-from fg_tls.authority import Authority
 from fg_tls.clock import SYSTEM
-from fg_tls.names import Constraints, parse_names, private_constraints
+from fg_tls.pki.authority import Authority
+from fg_tls.pki.names import Constraints, parse_names, private_constraints
 
 GIVEN = parse_names(["muthur.example.com", "203.0.113.9", "2001:db8::9"])
 AUTHORITY = Authority.create("Oracle", private_constraints(GIVEN), now=SYSTEM())

@@ -8,10 +8,10 @@ import threading
 import pytest
 
 from fg_tls import AddressError, CertificateError, NotProvisionedError, Store, bind
-from fg_tls.contexts import server_context
-from fg_tls.names import parse_names
-from fg_tls.options import ServerOptions, add_options
-from fg_tls.provisioning import init, set_enabled
+from fg_tls.host.provisioning import init, set_enabled
+from fg_tls.listener.options import ServerOptions, add_options
+from fg_tls.pki.contexts import server_context
+from fg_tls.pki.names import parse_names
 
 WAIT = 30
 NAMES = parse_names(["localhost", "127.0.0.1"])

@@ -8,13 +8,13 @@ from contextlib import suppress
 import pytest
 
 from fg_tls import CertificateError, Store, StoreError
-from fg_tls import settings as config
-from fg_tls.authority import Authority
-from fg_tls.certificates import read_pem
 from fg_tls.clock import SYSTEM
-from fg_tls.contexts import server_context
-from fg_tls.names import parse_names, private_constraints
-from fg_tls.provisioning import init
+from fg_tls.host import settings as config
+from fg_tls.host.provisioning import init
+from fg_tls.pki.authority import Authority
+from fg_tls.pki.certificates import read_pem
+from fg_tls.pki.contexts import server_context
+from fg_tls.pki.names import parse_names, private_constraints
 
 OLD, FRIEND = (Authority.create(name, private_constraints(), now=SYSTEM()) for name in ("Old", "Friend"))
 

@@ -10,13 +10,13 @@ import psutil
 import pytest
 
 from fg_tls import CertificateError, NotProvisionedError, Store, StoreError
-from fg_tls.authority import Authority
-from fg_tls.books import Books
 from fg_tls.clock import SYSTEM
-from fg_tls.keys import key_pem, new_key
-from fg_tls.names import Constraints, parse_names, private_constraints
-from fg_tls.provisioning import clean, export_authority, import_authority, init, install, mint, set_enabled, status
-from fg_tls.this_host import names_of_this_host
+from fg_tls.host.provisioning import clean, export_authority, import_authority, init, install, mint, set_enabled, status
+from fg_tls.host.this_host import names_of_this_host
+from fg_tls.issuing.books import Books
+from fg_tls.pki.authority import Authority
+from fg_tls.pki.keys import key_pem, new_key
+from fg_tls.pki.names import Constraints, parse_names, private_constraints
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 GIVEN = parse_names(["muthur.example.com", "203.0.113.9"])

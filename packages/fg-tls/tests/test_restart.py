@@ -12,9 +12,9 @@ import urllib.request
 import pytest
 
 from fg_tls import Store
-from fg_tls.handover import inherited
-from fg_tls.names import parse_names
-from fg_tls.provisioning import init
+from fg_tls.host.provisioning import init
+from fg_tls.listener.handover import inherited
+from fg_tls.pki.names import parse_names
 
 LONGEST_WAIT = 60
 RESTARTS = 3
@@ -158,7 +158,7 @@ def test_a_socket_of_systemd_is_served(program):
 
 def test_only_a_socket_of_this_process_and_port_is_taken(monkeypatch):
     first, second = (socket.create_server(("127.0.0.1", 0)) for _ in range(2))
-    with first, second, open(os.devnull) as no_socket:
+    with first, second, Path(os.devnull).open() as no_socket:
         given = [first.fileno(), no_socket.fileno(), second.fileno(), 9999]
         numbers = ",".join(map(str, given))
         monkeypatch.setenv("FORGATHER_LISTEN_FDS", f"{os.getppid()}:{numbers}")

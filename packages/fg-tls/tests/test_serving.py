@@ -32,9 +32,9 @@ from fg_tls import (
 )
 from fg_tls.clock import SYSTEM
 from fg_tls.endpoints import endpoints
-from fg_tls.names import parse_names
-from fg_tls.provisioning import init, set_enabled
-from fg_tls.store import Identity
+from fg_tls.host.provisioning import init, set_enabled
+from fg_tls.host.store import Identity
+from fg_tls.pki.names import parse_names
 
 SCRIPT = """
 import logging, sys

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from fg_tls import CertificateError, NotProvisionedError, Store, StoreError
-from fg_tls.authority import Authority
-from fg_tls.certificates import Member
 from fg_tls.clock import SYSTEM
-from fg_tls.keys import key_pem, new_key
-from fg_tls.locks import FileLock
-from fg_tls.names import parse_names, private_constraints
-from fg_tls.store import Identity
+from fg_tls.host.locks import FileLock
+from fg_tls.host.store import Identity
+from fg_tls.pki.authority import Authority
+from fg_tls.pki.certificates import Member
+from fg_tls.pki.keys import key_pem, new_key
+from fg_tls.pki.names import parse_names, private_constraints
 
 NOW = SYSTEM()
 AUTHORITY = Authority.create("Household", private_constraints(), now=NOW)

@@ -5,7 +5,7 @@ import http.client
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fg_tls.throttle import _MOST_ADDRESSES, FREE_FAILURES, Throttle
+from fg_tls.listener.throttle import _MOST_ADDRESSES, FREE_FAILURES, Throttle
 
 
 class Time:

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fg_tls import Store, StoreError
-from fg_tls import settings as config
-from fg_tls.names import parse_names
+from fg_tls.host import settings as config
+from fg_tls.pki.names import parse_names
 
 
 @pytest.fixture

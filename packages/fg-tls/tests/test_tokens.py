@@ -17,7 +17,7 @@ from fg_tls import (
     remove_token,
     token_path,
 )
-from fg_tls.named_tokens import named_tokens_path
+from fg_tls.listener.named_tokens import named_tokens_path
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -171,7 +171,7 @@ def test_a_name_that_is_not_there():
     with pytest.raises(TokenFileError, match="has no token named 'phone'; its names: none"):
         remove_token("test", "phone")
     add_token("test", "laptop")
-    with pytest.raises(TokenFileError, match="its names: laptop$"):
+    with pytest.raises(TokenFileError, match=r"its names: laptop$"):
         remove_token("test", "phone")
 
 
@@ -208,7 +208,7 @@ def test_a_damaged_file_gives_no_token_and_is_not_overwritten(text):
 def test_a_file_that_others_can_write_to_is_refused():
     add_token("test", "laptop")
     named_tokens_path("test").chmod(0o620)
-    with pytest.raises(TokenFileError, match="^others can write to .*; run `chmod 600 "):
+    with pytest.raises(TokenFileError, match=r"^others can write to .*; run `chmod 600 "):
         list_tokens("test")
 
 

@@ -9,14 +9,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
-from fg_tls.authority import Authority
-from fg_tls.certificates import of_x509
 from fg_tls.clock import SYSTEM
 from fg_tls.errors import CertificateError, NotProvisionedError, StoreError
-from fg_tls.keys import new_key
-from fg_tls.names import private_constraints
-from fg_tls.store import Store
-from fg_tls.trust_system import Machine, carry_out, plan
+from fg_tls.host.store import Store
+from fg_tls.host.trust_system import Machine, carry_out, plan
+from fg_tls.pki.authority import Authority
+from fg_tls.pki.certificates import of_x509
+from fg_tls.pki.keys import new_key
+from fg_tls.pki.names import private_constraints
 
 LONGEST_WAIT = 60
 needs_update = pytest.mark.skipif(shutil.which("update-ca-certificates") is None, reason="a program of Debian")

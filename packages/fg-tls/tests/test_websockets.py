@@ -14,9 +14,9 @@ from websockets.sync.client import connect
 
 from fg_tls import WEBSOCKET, AccessTable, Store, add_token, certificate, remove_token, token
 from fg_tls.clock import SYSTEM
-from fg_tls.names import parse_names
-from fg_tls.provisioning import init, mint
-from fg_tls.revoking import revoke
+from fg_tls.host.provisioning import init, mint
+from fg_tls.issuing.revoking import revoke
+from fg_tls.pki.names import parse_names
 
 LONGEST_WAIT = 30
 

@@ -12,13 +12,13 @@ import pytest
 
 from fg_config.command_line import main
 from fg_tls import commands
-from fg_tls.authority import Authority
-from fg_tls.certificates import Member
 from fg_tls.clock import SYSTEM
-from fg_tls.keys import key_pem, new_key
-from fg_tls.names import parse_names, private_constraints
-from fg_tls.provisioning import init
-from fg_tls.store import Identity, Store
+from fg_tls.host.provisioning import init
+from fg_tls.host.store import Identity, Store
+from fg_tls.pki.authority import Authority
+from fg_tls.pki.certificates import Member
+from fg_tls.pki.keys import key_pem, new_key
+from fg_tls.pki.names import parse_names, private_constraints
 
 LONGEST_WAIT = 60
 KEY = "-----BEGIN EC PRIVATE KEY-----"

@@ -14,7 +14,7 @@ import httpx
 from fg_inference.errors import ServerError
 from fg_inference.server import SERVICE
 from fg_tls import PeerError
-from fg_tls.clients import connect
+from fg_tls.clients.connections import connect
 from fg_tls.endpoints import endpoints
 
 _PORT: Final = 8137

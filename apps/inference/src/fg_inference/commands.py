@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fg_tls.options import ServerOptions, add_options
+from fg_tls.listener.options import ServerOptions, add_options
 
 if TYPE_CHECKING:
     from fg_inference.client import InferenceClient, Reply

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fg_inference.errors import SettingsError
-from fg_tls.options import ServerOptions
+from fg_tls.listener.options import ServerOptions
 
 if TYPE_CHECKING:
     from fg_inference.engine import Engine

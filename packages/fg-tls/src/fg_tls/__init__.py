@@ -6,16 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fg_tls.access import PUBLIC as PUBLIC
-    from fg_tls.access import WEBSOCKET as WEBSOCKET
-    from fg_tls.access import Access as Access
-    from fg_tls.access import AccessTable as AccessTable
-    from fg_tls.access import certificate as certificate
-    from fg_tls.access import token as token
-    from fg_tls.binding import bind as bind
-    from fg_tls.clients import connect as connect
-    from fg_tls.clients import http_connection as http_connection
-    from fg_tls.contexts import Source as Source
+    from fg_tls.clients.connections import connect as connect
+    from fg_tls.clients.connections import http_connection as http_connection
     from fg_tls.endpoints import Endpoint as Endpoint
     from fg_tls.errors import AddressError as AddressError
     from fg_tls.errors import CertificateError as CertificateError
@@ -29,59 +21,67 @@ if TYPE_CHECKING:
     from fg_tls.errors import TlsError as TlsError
     from fg_tls.errors import TokenFileError as TokenFileError
     from fg_tls.errors import UnlistedRouteError as UnlistedRouteError
-    from fg_tls.handover import Handover as Handover
-    from fg_tls.identity import Peer as Peer
-    from fg_tls.limits import Limits as Limits
-    from fg_tls.named_tokens import NamedToken as NamedToken
-    from fg_tls.named_tokens import add_token as add_token
-    from fg_tls.named_tokens import list_tokens as list_tokens
-    from fg_tls.named_tokens import remove_token as remove_token
-    from fg_tls.names import Names as Names
+    from fg_tls.host.store import Store as Store
+    from fg_tls.listener.access import PUBLIC as PUBLIC
+    from fg_tls.listener.access import WEBSOCKET as WEBSOCKET
+    from fg_tls.listener.access import Access as Access
+    from fg_tls.listener.access import AccessTable as AccessTable
+    from fg_tls.listener.access import certificate as certificate
+    from fg_tls.listener.access import token as token
+    from fg_tls.listener.binding import bind as bind
+    from fg_tls.listener.handover import Handover as Handover
+    from fg_tls.listener.identity import Peer as Peer
+    from fg_tls.listener.limits import Limits as Limits
+    from fg_tls.listener.named_tokens import NamedToken as NamedToken
+    from fg_tls.listener.named_tokens import add_token as add_token
+    from fg_tls.listener.named_tokens import list_tokens as list_tokens
+    from fg_tls.listener.named_tokens import remove_token as remove_token
+    from fg_tls.listener.tokens import TokenStore as TokenStore
+    from fg_tls.listener.tokens import read_token as read_token
+    from fg_tls.listener.tokens import token_path as token_path
+    from fg_tls.pki.contexts import Source as Source
+    from fg_tls.pki.names import Names as Names
     from fg_tls.serving import Serving as Serving
     from fg_tls.serving import serve as serve
-    from fg_tls.store import Store as Store
-    from fg_tls.tokens import TokenStore as TokenStore
-    from fg_tls.tokens import read_token as read_token
-    from fg_tls.tokens import token_path as token_path
 
 _MODULES = {
-    "Access": "access",
-    "AccessTable": "access",
+    "Access": "listener.access",
+    "AccessTable": "listener.access",
     "AddressError": "errors",
     "CertificateError": "errors",
     "Endpoint": "endpoints",
     "EndpointError": "errors",
-    "Handover": "handover",
+    "Handover": "listener.handover",
     "HostNameError": "errors",
     "JoinError": "errors",
-    "Limits": "limits",
-    "NamedToken": "named_tokens",
-    "Names": "names",
+    "Limits": "listener.limits",
+    "NamedToken": "listener.named_tokens",
+    "Names": "pki.names",
     "NotProvisionedError": "errors",
-    "PUBLIC": "access",
-    "Peer": "identity",
+    "PUBLIC": "listener.access",
+    "Peer": "listener.identity",
     "PeerError": "errors",
     "PortInUseError": "errors",
     "Serving": "serving",
-    "Source": "contexts",
-    "Store": "store",
+    "Source": "pki.contexts",
+    "Store": "host.store",
     "StoreError": "errors",
     "TlsError": "errors",
     "TokenFileError": "errors",
-    "TokenStore": "tokens",
+    "TokenStore": "listener.tokens",
     "UnlistedRouteError": "errors",
-    "WEBSOCKET": "access",
-    "add_token": "named_tokens",
-    "bind": "binding",
-    "certificate": "access",
-    "connect": "clients",
-    "http_connection": "clients",
-    "list_tokens": "named_tokens",
-    "read_token": "tokens",
-    "remove_token": "named_tokens",
+    "WEBSOCKET": "listener.access",
+    "add_token": "listener.named_tokens",
+    "bind": "listener.binding",
+    "certificate": "listener.access",
+    "connect": "clients.connections",
+    "http_connection": "clients.connections",
+    "list_tokens": "listener.named_tokens",
+    "read_token": "listener.tokens",
+    "remove_token": "listener.named_tokens",
     "serve": "serving",
-    "token": "access",
-    "token_path": "tokens",
+    "token": "listener.access",
+    "token_path": "listener.tokens",
 }
 
 __all__ = [

@@ -23,7 +23,7 @@ from typing import Any, Final, TypeVar
 from fg_config.files import atomic_write, private_directory
 from fg_config.paths import config_dir
 from fg_tls.errors import EndpointError
-from fg_tls.processes import ProcessMark
+from fg_tls.host.processes import ProcessMark
 
 T = TypeVar("T")
 

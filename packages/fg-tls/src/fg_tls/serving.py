@@ -12,22 +12,22 @@ from typing import Literal
 
 from starlette.applications import Starlette
 
-from fg_tls.access import AccessTable
-from fg_tls.binding import bind, is_loopback, refuse_clear_text
 from fg_tls.clock import SYSTEM, Clock
-from fg_tls.contexts import Source, server_context
 from fg_tls.endpoints import Endpoint, announced
-from fg_tls.guard import MAX_BODY_BYTES, Guard
-from fg_tls.handover import Handover
-from fg_tls.hosts import AllowedHosts
-from fg_tls.keeper import keeping
-from fg_tls.limits import DEFAULT, Limits
-from fg_tls.names import Names, parse_names
-from fg_tls.peers import Peers
-from fg_tls.server import Server, expected_errors_dropped, quiet_signals
-from fg_tls.server_names import CertifiedNames, names_beyond_loopback
-from fg_tls.tokens import TokenStore
-from fg_tls.urls import urls
+from fg_tls.listener.access import AccessTable
+from fg_tls.listener.binding import bind, is_loopback, refuse_clear_text
+from fg_tls.listener.guard import MAX_BODY_BYTES, Guard
+from fg_tls.listener.handover import Handover
+from fg_tls.listener.hosts import AllowedHosts
+from fg_tls.listener.limits import DEFAULT, Limits
+from fg_tls.listener.peers import Peers
+from fg_tls.listener.server import Server, expected_errors_dropped, quiet_signals
+from fg_tls.listener.server_names import CertifiedNames, names_beyond_loopback
+from fg_tls.listener.tokens import TokenStore
+from fg_tls.listener.urls import urls
+from fg_tls.membership.keeper import keeping
+from fg_tls.pki.contexts import Source, server_context
+from fg_tls.pki.names import Names, parse_names
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ def _source(tls: Source | Literal["auto", "off"]) -> Source | None:
         return None
     if tls != "auto":
         return tls
-    from fg_tls.store import Store
+    from fg_tls.host.store import Store
 
     store = Store()
     return store if store.provisioned and store.enabled else None

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 import pytest
 
 from fg_tls import Names, Store
-from fg_tls.authority import Authority
-from fg_tls.certificates import Member
-from fg_tls.keys import new_key
-from fg_tls.names import parse_names, private_constraints
-from fg_tls.store import Identity
+from fg_tls.host.store import Identity
+from fg_tls.pki.authority import Authority
+from fg_tls.pki.certificates import Member
+from fg_tls.pki.keys import new_key
+from fg_tls.pki.names import parse_names, private_constraints
 
 from .forgery import Pair, forge, signer_of
 from .target import Target, attacked

@@ -20,7 +20,7 @@ from starlette.websockets import WebSocket
 
 from fg_config.files import atomic_write
 from fg_tls import PUBLIC, WEBSOCKET, AccessTable, Serving, Store, TokenStore, certificate, serve, token
-from fg_tls.limits import Limits
+from fg_tls.listener.limits import Limits
 
 ACCESS = AccessTable(
     {

@@ -20,7 +20,7 @@ import psutil
 from websockets.sync.client import connect as connect_websocket
 
 from fg_tls import Store
-from fg_tls.authority import Authority
+from fg_tls.pki.authority import Authority
 
 LONGEST_WAIT = 20
 FULL_TOKEN = "f0" * 32

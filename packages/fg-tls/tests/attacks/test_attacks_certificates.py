@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from fg_tls import revocation
-from fg_tls.authority import Authority
-from fg_tls.contexts import client_context
-from fg_tls.names import private_constraints
+from fg_tls.pki import revocation
+from fg_tls.pki.authority import Authority
+from fg_tls.pki.contexts import client_context
+from fg_tls.pki.names import private_constraints
 
 from .forgery import DAY, forge, stolen_certificate
 from .impostor import impostor

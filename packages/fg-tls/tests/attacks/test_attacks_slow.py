@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from fg_tls.names import parse_names
+from fg_tls.pki.names import parse_names
 
 from .conftest import SERVER_NAMES, provision
 from .target import FULL_TOKEN, attacked, read_to_the_end, request

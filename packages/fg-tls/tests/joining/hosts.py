@@ -8,14 +8,14 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from fg_tls import keys
-from fg_tls.issuer import Issuer
-from fg_tls.issuing import serve_issuer
-from fg_tls.join_messages import JoinRequest
-from fg_tls.names import parse_names
-from fg_tls.provisioning import init
-from fg_tls.signing_requests import signing_request
-from fg_tls.store import Store
+from fg_tls.host.provisioning import init
+from fg_tls.host.store import Store
+from fg_tls.issuing.issuer import Issuer
+from fg_tls.issuing.join_messages import JoinRequest
+from fg_tls.issuing.running import serve_issuer
+from fg_tls.pki import keys
+from fg_tls.pki.names import parse_names
+from fg_tls.pki.signing_requests import signing_request
 
 LONGEST_WAIT = 30
 ISSUER_NAMES = ("muthur.lan", "localhost", "127.0.0.1", "192.168.7.1")

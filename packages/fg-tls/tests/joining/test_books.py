@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fg_tls import NotProvisionedError, Store, StoreError
-from fg_tls.book_entries import RETURN_PERIOD, Issued, MemberEntry, TokenEntry
-from fg_tls.books import Books
-from fg_tls.certificates import Member
-from fg_tls.keys import new_key
-from fg_tls.names import Names, parse_names
+from fg_tls.issuing.book_entries import RETURN_PERIOD, Issued, MemberEntry, TokenEntry
+from fg_tls.issuing.books import Books
+from fg_tls.pki.certificates import Member
+from fg_tls.pki.keys import new_key
+from fg_tls.pki.names import Names, parse_names
 
 from .hosts import LONGEST_WAIT, killed_at_change
 
@@ -193,9 +193,9 @@ PREPARE = """
 from datetime import datetime, timedelta, UTC
 from pathlib import Path
 from fg_tls import Store
-from fg_tls.books import Books
-from fg_tls.book_entries import TokenEntry
-from fg_tls.names import Names
+from fg_tls.issuing.books import Books
+from fg_tls.issuing.book_entries import TokenEntry
+from fg_tls.pki.names import Names
 def add(path, name):
     now = datetime(2026, 11, 21, 12, tzinfo=UTC)
     entry = TokenEntry(id=name, secret=b"s", role="member", names=Names(), expires=now + timedelta(days=1))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fg_tls import JoinError, Store
-from fg_tls.deploying import Deployment, deploy
+from fg_tls.issuing.deploying import Deployment, deploy
 
 from .hosts import LONGEST_WAIT
 

@@ -10,14 +10,15 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from fg_tls import CertificateError, JoinError, keys
-from fg_tls.book_entries import MOST_WRONG_MACS
-from fg_tls.certificates import key_hash, read_pem
-from fg_tls.issuer import TOKEN_LIFETIME, Issuer
-from fg_tls.join_messages import answer_mac
-from fg_tls.join_token import JoinToken
-from fg_tls.names import as_address, parse_names
-from fg_tls.signing_requests import signing_request
+from fg_tls import CertificateError, JoinError
+from fg_tls.issuing.book_entries import MOST_WRONG_MACS
+from fg_tls.issuing.issuer import TOKEN_LIFETIME, Issuer
+from fg_tls.issuing.join_messages import answer_mac
+from fg_tls.issuing.join_token import JoinToken
+from fg_tls.pki import keys
+from fg_tls.pki.certificates import key_hash, read_pem
+from fg_tls.pki.names import as_address, parse_names
+from fg_tls.pki.signing_requests import signing_request
 
 from .hosts import LONGEST_WAIT, join_request, killed_at_change, new_issuer
 
@@ -315,7 +316,7 @@ def test_of_threads_that_join_with_one_token_one_does(issuer, token):
 PREPARE = """
 from pathlib import Path
 from fg_tls import JoinError, Store
-from fg_tls.issuer import Issuer
+from fg_tls.issuing.issuer import Issuer
 def join(directory, body):
     try:
         Issuer(Store(Path(directory))).join(Path(body).read_bytes())

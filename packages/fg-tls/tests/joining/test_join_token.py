@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fg_tls import JoinError
-from fg_tls.join_token import PREFIX, JoinToken
+from fg_tls.issuing.join_token import PREFIX, JoinToken
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 HASHES = st.binary(min_size=32, max_size=32).map(bytes.hex)

@@ -10,13 +10,13 @@ import pytest
 
 from fg_tls import JoinError, PeerError, PortInUseError, Store
 from fg_tls.clock import SYSTEM
-from fg_tls.contexts import client_context
-from fg_tls.issuing import issuing, running_issuer, token_endpoints
-from fg_tls.join_messages import LARGEST_MESSAGE
-from fg_tls.join_token import JoinToken
-from fg_tls.joining import join
-from fg_tls.names import parse_names
-from fg_tls.this_host import names_of_this_host
+from fg_tls.host.this_host import names_of_this_host
+from fg_tls.issuing.join_messages import LARGEST_MESSAGE
+from fg_tls.issuing.join_token import JoinToken
+from fg_tls.issuing.running import issuing, running_issuer, token_endpoints
+from fg_tls.membership.joining import join
+from fg_tls.pki.contexts import client_context
+from fg_tls.pki.names import parse_names
 
 from .hosts import LONGEST_WAIT, join_request, killed_at_change, new_issuer, served
 from .impostor import impostor
@@ -391,10 +391,10 @@ def test_tokens_name_addresses_of_the_certificate_for_an_issuer_on_all_of_them(i
 PREPARE = """
 from pathlib import Path
 from fg_tls import Store
-from fg_tls.join_token import JoinToken
-from fg_tls.joining import join
-from fg_tls.names import parse_names
-from fg_tls.this_host import names_of_this_host
+from fg_tls.issuing.join_token import JoinToken
+from fg_tls.membership.joining import join
+from fg_tls.pki.names import parse_names
+from fg_tls.host.this_host import names_of_this_host
 def run(directory, token, name):
     join(Store(Path(directory)), JoinToken.decode(token), names=parse_names([name]))
 """

@@ -8,17 +8,17 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 from fg_tls import TokenStore, serve
-from fg_tls.authority import Authority
-from fg_tls.certificates import Member, read_der
-from fg_tls.contexts import LiveContext, check_server, client_context, server_context
 from fg_tls.errors import PeerError
-from fg_tls.issuer import Issuer
-from fg_tls.issuer_app import ISSUER_ACCESS, create_issuer_app
-from fg_tls.keeper import Keeper
-from fg_tls.keys import new_key
-from fg_tls.names import parse_names, private_constraints
-from fg_tls.peers import Peers
-from fg_tls.store import Identity, Store
+from fg_tls.host.store import Identity, Store
+from fg_tls.issuing.issuer import Issuer
+from fg_tls.issuing.issuer_app import ISSUER_ACCESS, create_issuer_app
+from fg_tls.listener.peers import Peers
+from fg_tls.membership.keeper import Keeper
+from fg_tls.pki.authority import Authority
+from fg_tls.pki.certificates import Member, read_der
+from fg_tls.pki.contexts import LiveContext, check_server, client_context, server_context
+from fg_tls.pki.keys import new_key
+from fg_tls.pki.names import parse_names, private_constraints
 
 LONGEST_WAIT = 30
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -6,18 +6,18 @@ import threading
 
 import pytest
 
-from fg_tls import keeper as keepers
 from fg_tls.clock import SYSTEM
-from fg_tls.keeper import Keeper, keeping
-from fg_tls.locks import FileLock
+from fg_tls.host.locks import FileLock
+from fg_tls.membership import keeper as keepers
+from fg_tls.membership.keeper import Keeper, keeping
 
 from .household import LONGEST_WAIT, Household, SetClock
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from fg_tls.keeper import Keeper
-from fg_tls.store import Store
+from fg_tls.membership.keeper import Keeper
+from fg_tls.host.store import Store
 keeper = Keeper(Store(Path(sys.argv[1])))
 class Told(Keeper):
     def round(self):

@@ -7,16 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fg_tls import JoinError, PeerError, proof
-from fg_tls.answers import answer_proof
-from fg_tls.authority import Authority
-from fg_tls.certificates import Member
-from fg_tls.keys import new_key
-from fg_tls.names import Names, parse_names, private_constraints
-from fg_tls.renewal import due, renew, renew_at
-from fg_tls.revoking import revoke
-from fg_tls.rotation import rotate
-from fg_tls.signing_requests import signing_request
+from fg_tls import JoinError, PeerError
+from fg_tls.issuing import proof
+from fg_tls.issuing.answers import answer_proof
+from fg_tls.issuing.revoking import revoke
+from fg_tls.issuing.rotation import rotate
+from fg_tls.membership.renewal import due, renew, renew_at
+from fg_tls.pki.authority import Authority
+from fg_tls.pki.certificates import Member
+from fg_tls.pki.keys import new_key
+from fg_tls.pki.names import Names, parse_names, private_constraints
+from fg_tls.pki.signing_requests import signing_request
 
 from .household import START, Household, SetClock, member_id
 

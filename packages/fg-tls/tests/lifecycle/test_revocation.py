@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fg_tls import JoinError, NotProvisionedError, StoreError, revocation
-from fg_tls.authority import Authority
-from fg_tls.keeper import Keeper
-from fg_tls.names import Names, private_constraints
-from fg_tls.renewal import renew
-from fg_tls.revoking import publish, revoke
+from fg_tls import JoinError, NotProvisionedError, StoreError
+from fg_tls.issuing.revoking import publish, revoke
+from fg_tls.membership.keeper import Keeper
+from fg_tls.membership.renewal import renew
+from fg_tls.pki import revocation
+from fg_tls.pki.authority import Authority
+from fg_tls.pki.names import Names, private_constraints
 
 from .household import LONGEST_WAIT, START, Host, Household, member_id, talk
 

@@ -8,12 +8,12 @@ from itertools import product
 import pytest
 
 from fg_tls import JoinError
-from fg_tls.authority import Authority
-from fg_tls.keeper import Keeper
-from fg_tls.names import Names, parse_names, private_constraints
-from fg_tls.renewal import renew
-from fg_tls.rotation import proceed, rotate
-from fg_tls.succession import Succession, followed
+from fg_tls.issuing.rotation import proceed, rotate
+from fg_tls.membership.keeper import Keeper
+from fg_tls.membership.renewal import renew
+from fg_tls.pki.authority import Authority
+from fg_tls.pki.names import Names, parse_names, private_constraints
+from fg_tls.pki.succession import Succession, followed
 
 from .household import LONGEST_WAIT, START, Host, member_id, talk
 
@@ -158,8 +158,8 @@ KILLED = """
 import os, signal, sys
 from datetime import datetime
 from pathlib import Path
-from fg_tls.rotation import rotate
-from fg_tls.store import Store
+from fg_tls.issuing.rotation import rotate
+from fg_tls.host.store import Store
 left = int(sys.argv[3])
 def count(event, arguments):
     global left

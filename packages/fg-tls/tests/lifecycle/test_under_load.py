@@ -10,11 +10,11 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from fg_tls import AccessTable, TlsError, certificate
-from fg_tls.clients import connect
+from fg_tls.clients.connections import connect
 from fg_tls.clock import SYSTEM
-from fg_tls.names import Names
-from fg_tls.renewal import renew
-from fg_tls.rotation import rotate
+from fg_tls.issuing.rotation import rotate
+from fg_tls.membership.renewal import renew
+from fg_tls.pki.names import Names
 
 from .household import LONGEST_WAIT, Household, serving
 

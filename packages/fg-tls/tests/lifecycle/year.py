@@ -5,10 +5,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from fg_tls import TlsError
-from fg_tls.keeper import Keeper
-from fg_tls.renewal import renew
-from fg_tls.revoking import revoke
-from fg_tls.rotation import rotate
+from fg_tls.issuing.revoking import revoke
+from fg_tls.issuing.rotation import rotate
+from fg_tls.membership.keeper import Keeper
+from fg_tls.membership.renewal import renew
 
 from .household import Host as Programs
 from .household import Household, talk

@@ -7,7 +7,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from fg_tls.contexts import Material, client_context, server_context
+from fg_tls.pki.contexts import Material, client_context, server_context
 
 from .listeners import Held, listening, material, new_authority
 from .raw_client import Client

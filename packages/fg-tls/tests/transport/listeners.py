@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 
 import uvicorn
 
-from fg_tls import keys
-from fg_tls.authority import Authority
-from fg_tls.certificates import Member
 from fg_tls.clock import SYSTEM
-from fg_tls.contexts import Material
-from fg_tls.names import Names, as_address, private_constraints
-from fg_tls.protocol import protocol_options
+from fg_tls.listener.protocol import protocol_options
+from fg_tls.pki import keys
+from fg_tls.pki.authority import Authority
+from fg_tls.pki.certificates import Member
+from fg_tls.pki.contexts import Material
+from fg_tls.pki.names import Names, as_address, private_constraints
 
 LONGEST_WAIT = 30
 LOCAL = Names(hostnames=("localhost",), addresses=(as_address("127.0.0.1"),))

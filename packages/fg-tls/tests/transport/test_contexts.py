@@ -8,14 +8,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from fg_tls import keys
-from fg_tls.certificates import read_der, read_pem
 from fg_tls.clock import SYSTEM
-from fg_tls.contexts import Material, check_server, client_context, server_context
 from fg_tls.errors import CertificateError, PeerError
-from fg_tls.names import Names
-from fg_tls.peers import Peers
-from fg_tls.revocation import Revoked
+from fg_tls.listener.peers import Peers
+from fg_tls.pki import keys
+from fg_tls.pki.certificates import read_der, read_pem
+from fg_tls.pki.contexts import Material, check_server, client_context, server_context
+from fg_tls.pki.names import Names
+from fg_tls.pki.revocation import Revoked
 
 from .listeners import LOCAL, Held, handshake, identity_file, material, new_authority
 

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from fg_tls.contexts import Material, client_context
-from fg_tls.limits import Limits
+from fg_tls.listener.limits import Limits
+from fg_tls.pki.contexts import Material, client_context
 
 from .listeners import LONGEST_WAIT
 from .raw_client import Client

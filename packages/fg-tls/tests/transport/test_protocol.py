@@ -10,9 +10,9 @@ from starlette.websockets import WebSocket
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect as connect_websocket
 
-from fg_tls.certificates import read_der
-from fg_tls.contexts import Material, client_context
-from fg_tls.identity import client_certificate
+from fg_tls.listener.identity import client_certificate
+from fg_tls.pki.certificates import read_der
+from fg_tls.pki.contexts import Material, client_context
 
 from .listeners import LONGEST_WAIT, material
 from .raw_client import Client
@@ -39,7 +39,7 @@ def member(tmp_path, authority):
 
 
 def serial(of):
-    from fg_tls.certificates import read_pem
+    from fg_tls.pki.certificates import read_pem
 
     return read_pem(of.certificate_file.read_bytes(), "member.pem")[0].serial
 

@@ -15,9 +15,9 @@ from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.websockets import WebSocket
 from websockets.sync.client import connect as connect_websocket
 
-from fg_tls.contexts import Material, client_context
-from fg_tls.limits import Limits
-from fg_tls.pace import Arrival
+from fg_tls.listener.limits import Limits
+from fg_tls.listener.pace import Arrival
+from fg_tls.pki.contexts import Material, client_context
 
 from .listeners import LONGEST_WAIT
 from .raw_client import Client

@@ -12,10 +12,10 @@ from starlette.responses import PlainTextResponse
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from fg_tls.certificates import read_der, read_pem
-from fg_tls.contexts import LiveContext, Material, client_context, server_context
-from fg_tls.peers import Peers
-from fg_tls.revocation import Revoked
+from fg_tls.listener.peers import Peers
+from fg_tls.pki.certificates import read_der, read_pem
+from fg_tls.pki.contexts import LiveContext, Material, client_context, server_context
+from fg_tls.pki.revocation import Revoked
 
 from .listeners import Held, handshake, identity_file, listening, material, new_authority
 from .raw_client import Client
@@ -137,7 +137,7 @@ def test_a_certificate_without_its_key_changes_nothing_until_the_key_follows(tmp
         return read_der(handshake(server, trust)[0].getpeercert(binary_form=True)).serial
 
     assert shown() == serial_in(one)
-    with caplog.at_level(logging.WARNING, "fg_tls.contexts"):
+    with caplog.at_level(logging.WARNING, "fg_tls.pki.contexts"):
         shutil.copy(two, pair.certificate)
         assert [shown() for _ in range(3)] == [serial_in(one)] * 3
         (message,) = [record.getMessage() for record in caplog.records]  # said once, not with every handshake

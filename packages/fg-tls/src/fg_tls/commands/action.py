@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from fg_tls.names import Names
+    from fg_tls.pki.names import Names
 
 
-ROLES = ("member", "submitter")  # `fg_tls.certificates.ROLES`, whose library --help shall not load
+ROLES = ("member", "submitter")  # `fg_tls.pki.certificates.ROLES`, whose library --help shall not load
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _SPAN = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 
@@ -45,7 +45,7 @@ def named(args: argparse.Namespace) -> Names:
         HostNameError: a host name where an address belongs, or the other way round.
     """
     from fg_tls.errors import HostNameError
-    from fg_tls.names import Names, parse_names
+    from fg_tls.pki.names import Names, parse_names
 
     hostnames, addresses = parse_names(args.hostnames), parse_names(args.addresses)
     if hostnames.addresses:

@@ -45,9 +45,9 @@ def _configure_join(parser: argparse.ArgumentParser) -> None:
 
 
 def _join(args: argparse.Namespace) -> int:
-    from fg_tls.join_token import JoinToken
-    from fg_tls.joining import join
-    from fg_tls.store import Store
+    from fg_tls.host.store import Store
+    from fg_tls.issuing.join_token import JoinToken
+    from fg_tls.membership.joining import join
 
     token = JoinToken.decode(_token(args.token_file))
     store = Store()
@@ -106,10 +106,10 @@ def _configure_join_token(parser: argparse.ArgumentParser) -> None:
 
 
 def _join_token(args: argparse.Namespace) -> int:
-    from fg_tls.issuer import TOKEN_LIFETIME, Issuer
-    from fg_tls.issuing import running_issuer, serve_issuer, token_endpoints
-    from fg_tls.names import parse_names
-    from fg_tls.store import Store
+    from fg_tls.host.store import Store
+    from fg_tls.issuing.issuer import TOKEN_LIFETIME, Issuer
+    from fg_tls.issuing.running import running_issuer, serve_issuer, token_endpoints
+    from fg_tls.pki.names import parse_names
 
     store = Store()
     issuer, running = Issuer(store), running_issuer()
@@ -146,9 +146,9 @@ def _configure_serve(parser: argparse.ArgumentParser) -> None:
 
 
 def _serve(args: argparse.Namespace) -> int:
-    from fg_tls.issuing import serve_issuer
+    from fg_tls.host.store import Store
+    from fg_tls.issuing.running import serve_issuer
     from fg_tls.serving import Serving
-    from fg_tls.store import Store
 
     def ready(serving: Serving) -> None:
         say(f"the issuer listens on {serving.host} port {serving.port}; Ctrl-C ends it")
@@ -173,8 +173,8 @@ def _configure_deploy(parser: argparse.ArgumentParser) -> None:
 
 
 def _deploy(args: argparse.Namespace) -> int:
-    from fg_tls.deploying import REMOTE_COMMAND, deploy
-    from fg_tls.store import Store
+    from fg_tls.host.store import Store
+    from fg_tls.issuing.deploying import REMOTE_COMMAND, deploy
 
     done = deploy(
         Store(),

@@ -16,8 +16,8 @@ def _configure_mint(parser: argparse.ArgumentParser) -> None:
 
 
 def _mint(args: argparse.Namespace) -> int:
-    from fg_tls.provisioning import mint
-    from fg_tls.store import Store
+    from fg_tls.host.provisioning import mint
+    from fg_tls.host.store import Store
 
     certificate = mint(Store(), named(args), args.output, role=args.role)
     show(
@@ -38,8 +38,8 @@ def _configure_install(parser: argparse.ArgumentParser) -> None:
 
 
 def _install(args: argparse.Namespace) -> int:
-    from fg_tls.provisioning import install
-    from fg_tls.store import Store
+    from fg_tls.host.provisioning import install
+    from fg_tls.host.store import Store
 
     certificate = install(Store(), args.cert, args.key, args.ca)
     show(
@@ -58,8 +58,8 @@ def _configure_export(parser: argparse.ArgumentParser) -> None:
 
 def _export(args: argparse.Namespace) -> int:
     from fg_config.files import atomic_write
-    from fg_tls.provisioning import export_authority
-    from fg_tls.store import Store
+    from fg_tls.host.provisioning import export_authority
+    from fg_tls.host.store import Store
 
     pem = export_authority(Store())
     if args.output is None:
@@ -78,8 +78,8 @@ def _configure_import(parser: argparse.ArgumentParser) -> None:
 
 
 def _import(args: argparse.Namespace) -> int:
-    from fg_tls.provisioning import import_authority
-    from fg_tls.store import Store
+    from fg_tls.host.provisioning import import_authority
+    from fg_tls.host.store import Store
 
     authority = import_authority(Store(), args.path, name=args.name)
     show(

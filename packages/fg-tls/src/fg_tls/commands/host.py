@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fg_tls.commands.action import Action, add_names, as_json, day, named, no_flags, say, show
 
 if TYPE_CHECKING:
-    from fg_tls.status import AuthorityStatus, Status
+    from fg_tls.host.status import AuthorityStatus, Status
 
 
 def _configure_init(parser: argparse.ArgumentParser) -> None:
@@ -18,8 +18,8 @@ def _configure_init(parser: argparse.ArgumentParser) -> None:
 
 
 def _init(args: argparse.Namespace) -> int:
-    from fg_tls.provisioning import init
-    from fg_tls.store import Store
+    from fg_tls.host.provisioning import init
+    from fg_tls.host.store import Store
 
     store = Store()
     certificate = init(store, names=named(args), name=args.ca_name, force=args.force, say=say).certificate
@@ -43,8 +43,8 @@ def _configure_status(parser: argparse.ArgumentParser) -> None:
 
 
 def _status(args: argparse.Namespace) -> int:
-    from fg_tls.provisioning import status
-    from fg_tls.store import Store
+    from fg_tls.host.provisioning import status
+    from fg_tls.host.store import Store
 
     found = status(Store())
     if args.json:
@@ -99,8 +99,8 @@ def _configure_renew(parser: argparse.ArgumentParser) -> None:
 
 
 def _renew(args: argparse.Namespace) -> int:
-    from fg_tls.renewal import renew
-    from fg_tls.store import Store
+    from fg_tls.host.store import Store
+    from fg_tls.membership.renewal import renew
 
     wanted = named(args)
     certificate = renew(Store(), names=wanted).certificate
@@ -112,8 +112,8 @@ def _renew(args: argparse.Namespace) -> int:
 
 
 def _enable(args: argparse.Namespace) -> int:
-    from fg_tls.provisioning import set_enabled
-    from fg_tls.store import Store
+    from fg_tls.host.provisioning import set_enabled
+    from fg_tls.host.store import Store
 
     set_enabled(Store(), True)
     print("TLS is enabled; servers use it when they start the next time")
@@ -121,8 +121,8 @@ def _enable(args: argparse.Namespace) -> int:
 
 
 def _disable(args: argparse.Namespace) -> int:
-    from fg_tls.provisioning import set_enabled
-    from fg_tls.store import Store
+    from fg_tls.host.provisioning import set_enabled
+    from fg_tls.host.store import Store
 
     set_enabled(Store(), False)
     print("TLS is disabled; servers stay on loopback when they start the next time, and the certificate is kept")
@@ -135,8 +135,8 @@ def _configure_clean(parser: argparse.ArgumentParser) -> None:
 
 def _clean(args: argparse.Namespace) -> int:
     from fg_tls.errors import StoreError
-    from fg_tls.provisioning import clean
-    from fg_tls.store import Store
+    from fg_tls.host.provisioning import clean
+    from fg_tls.host.store import Store
 
     store = Store()
     if not args.yes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fg_tls.commands.action import Action, say, show
 
 if TYPE_CHECKING:
-    from fg_tls.rotation import RotationReport
+    from fg_tls.issuing.rotation import RotationReport
 
 
 def _configure_revoke(parser: argparse.ArgumentParser) -> None:
@@ -16,8 +16,8 @@ def _configure_revoke(parser: argparse.ArgumentParser) -> None:
 
 
 def _revoke(args: argparse.Namespace) -> int:
-    from fg_tls.revoking import revoke
-    from fg_tls.store import Store
+    from fg_tls.host.store import Store
+    from fg_tls.issuing.revoking import revoke
 
     found = revoke(Store(), args.who)
     count = f"{found.certificates} certificate{'' if found.certificates == 1 else 's'}"
@@ -44,8 +44,8 @@ def _configure_rotate(parser: argparse.ArgumentParser) -> None:
 
 
 def _rotate(args: argparse.Namespace) -> int:
-    from fg_tls.rotation import rotate, standing
-    from fg_tls.store import Store
+    from fg_tls.host.store import Store
+    from fg_tls.issuing.rotation import rotate, standing
 
     store = Store()
     if args.status:

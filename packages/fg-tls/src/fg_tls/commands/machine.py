@@ -13,8 +13,8 @@ def _configure_doctor(parser: argparse.ArgumentParser) -> None:
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from fg_tls.doctor import diagnose, target_of
-    from fg_tls.store import Store
+    from fg_tls.clients.doctor import diagnose, target_of
+    from fg_tls.host.store import Store
 
     target = target_of(args.server)
     found = diagnose(target.host, target.port, Store(), path=target.path)
@@ -31,8 +31,8 @@ def _configure_trust_system(parser: argparse.ArgumentParser) -> None:
 
 
 def _trust_system(args: argparse.Namespace) -> int:
-    from fg_tls.store import Store
-    from fg_tls.trust_system import Machine, carry_out, plan
+    from fg_tls.host.store import Store
+    from fg_tls.host.trust_system import Machine, carry_out, plan
 
     store = Store()
     steps = plan(store, Machine(), undo=args.undo)

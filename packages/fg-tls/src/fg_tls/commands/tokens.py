@@ -34,7 +34,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def _add(args: argparse.Namespace) -> int:
     from fg_tls.clock import SYSTEM
-    from fg_tls.named_tokens import add_token
+    from fg_tls.listener.named_tokens import add_token
 
     expires = SYSTEM() + args.expires if args.expires else None
     print(add_token(args.service, args.name, args.scope, expires=expires))
@@ -44,7 +44,7 @@ def _add(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from fg_tls.named_tokens import list_tokens
+    from fg_tls.listener.named_tokens import list_tokens
 
     found = list_tokens(args.service)
     if args.json:
@@ -73,7 +73,7 @@ def _described(scopes: frozenset[str] | None, until: str | None) -> str:
 
 
 def _remove(args: argparse.Namespace) -> int:
-    from fg_tls.named_tokens import remove_token
+    from fg_tls.listener.named_tokens import remove_token
 
     remove_token(args.service, args.name)
     print(f"{args.service} refuses the token {args.name!r} from now on")

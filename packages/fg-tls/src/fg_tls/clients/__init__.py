@@ -1,0 +1,1 @@
+"""Connections to our servers, and why one fails."""

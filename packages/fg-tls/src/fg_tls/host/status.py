@@ -1,0 +1,175 @@
+"""The state of this host's certificates, as `forgather tls status` shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fg_tls.clock import SYSTEM, Clock
+from fg_tls.host.safe_files import read_file
+from fg_tls.host.settings import OUTDATED
+from fg_tls.host.store import Served, Store
+from fg_tls.host.this_host import names_of_this_host
+from fg_tls.membership.renewal import renew_at
+from fg_tls.pki.certificates import Certificate, Role, read_pem
+from fg_tls.pki.names import Names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorityStatus:
+    """An authority that this host trusts."""
+
+    name: str
+    fingerprint: str
+    not_after: datetime
+    constrained: bool  # whether name constraints limit it
+    file: str
+
+    @classmethod
+    def of(cls, certificate: Certificate, path: Path) -> AuthorityStatus:
+        return cls(
+            name=certificate.common_name,
+            fingerprint=certificate.fingerprint,
+            not_after=certificate.not_after,
+            constrained=certificate.is_constrained,
+            file=str(path),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What the TLS directory holds; without a certificate most fields are empty."""
+
+    directory: str
+    provisioned: bool  # whether servers have a certificate
+    enabled: bool
+    authority_here: bool
+    certificate_file: str | None = None
+    brought: bool = False  # whether servers show a certificate that something else renews
+    cluster: str | None = None
+    member: str | None = None
+    role: Role | None = None
+    names: tuple[str, ...] = ()
+    names_missing: tuple[str, ...] = ()  # asked for in config.yaml, or names of this host, and not in the certificate
+    issuer: str | None = None
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+    renew_at: datetime | None = None  # None: it does not renew itself
+    last_failure: str | None = None  # why the last renewal did not succeed
+    issuers: tuple[str, ...] = ()
+    authorities: tuple[AuthorityStatus, ...] = ()
+    imported: tuple[AuthorityStatus, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """For `json.dumps`; times in ISO 8601."""
+        return {key: _plain(value) for key, value in asdict(self).items()}
+
+
+def status(store: Store, clock: Clock = SYSTEM) -> Status:
+    """What the directory says now.
+
+    Raises:
+        StoreError, CertificateError: a file in it cannot be used.
+    """
+    store.material()  # refuses what a server would refuse
+    served = store.served()
+    leaf = _leaf(served)
+    member = leaf.member if leaf else None
+    renews = member is not None and (store.authority_path.exists() or bool(store.settings().issuers))
+    missing = _missing(store, leaf) if leaf is not None and renews else ()
+    last_failure = store.read_state().get("last_failure")
+    return Status(
+        directory=str(store.directory),
+        provisioned=served is not None,
+        enabled=store.enabled,
+        authority_here=store.authority_path.exists(),
+        certificate_file=str(served.certificate_file) if served else None,
+        brought=served is not None and served.brought,
+        cluster=member.cluster if member else None,
+        member=member.id if member else None,
+        role=member.role if member else None,
+        names=_texts(leaf.names) if leaf else (),
+        names_missing=missing,
+        issuer=leaf.issuer if leaf else None,
+        not_before=leaf.not_before if leaf else None,
+        not_after=leaf.not_after if leaf else None,
+        renew_at=renew_at(leaf) if leaf and renews else None,
+        last_failure=last_failure,
+        issuers=store.settings().issuers,
+        authorities=tuple(
+            AuthorityStatus.of(each, store.directory / "authorities.pem") for each in store.cluster_authorities()
+        ),
+        imported=tuple(
+            AuthorityStatus.of(each, path) for path, found in store.imported_authorities().items() for each in found
+        ),
+        warnings=tuple(_warnings(store, leaf, missing, last_failure, clock())),
+    )
+
+
+def _leaf(served: Served | None) -> Certificate | None:
+    if served is None:
+        return None
+    return read_pem(read_file(served.certificate_file), str(served.certificate_file))[0]
+
+
+def _missing(store: Store, leaf: Certificate) -> tuple[str, ...]:
+    """Names that were asked for, or that this host has for good and its authority may vouch for."""
+    own = names_of_this_host(bridges=False)
+    # IPv6 addresses come and go within hours (RFC 8981); nobody should be bothered with each.
+    own = Names(hostnames=own.hostnames, addresses=tuple(each for each in own.addresses if each.version == 4))
+    limits = [each.constraints for each in store.cluster_authorities()]
+    own = limits[0].permits(own) if limits and limits[0] else own
+    return tuple(each for each in _texts(store.settings().names | own) if each not in leaf.names)
+
+
+def _warnings(
+    store: Store, leaf: Certificate | None, missing: tuple[str, ...], failure: str | None, now: datetime
+) -> Iterator[str]:
+    if leaf is None:
+        return
+    if not store.enabled:
+        yield "TLS is disabled, so servers stay on loopback; run `forgather tls enable`"
+    yield from _about_the_leaf(store, leaf, now)
+    if failure:
+        yield f"the last renewal failed: {failure}"
+    if missing:
+        yield f"the certificate does not name {', '.join(missing)}; run `forgather tls renew`"
+    for key in store.settings().outdated:
+        yield f"{key} in config.yaml means nothing now and can be removed: {OUTDATED[key]}"
+
+
+def _about_the_leaf(store: Store, leaf: Certificate, now: datetime) -> Iterator[str]:
+    renews = store.authority_path.exists() or bool(store.settings().issuers)
+    until = f"{leaf.not_after:%Y-%m-%d %H:%M} UTC"
+    if now < leaf.not_before:
+        yield f"the certificate holds from {leaf.not_before:%Y-%m-%d %H:%M} UTC; set the clock of this host"
+    elif leaf.member is None and now > leaf.not_after:
+        yield f"the certificate ran out on {until}; ask whoever made it for another"
+    elif leaf.member is not None and renews and now > leaf.not_after:
+        yield f"the certificate ran out on {until}; run `forgather tls renew`"
+    elif leaf.member is not None and not renews and now > renew_at(leaf):
+        yield (
+            f"the certificate holds until {until} and does not renew itself; join with `forgather tls join`, "
+            "or install another one"
+        )
+    if leaf.member is not None and not any(leaf.issued_by(each) for each in store.authorities()):
+        yield (
+            f"the certificate was issued by {leaf.issuer!r}, which is not among the authorities here, so that other "
+            "hosts will not accept it; run `forgather tls join`"
+        )
+
+
+def _texts(names: Names) -> tuple[str, ...]:
+    return (*names.hostnames, *map(str, names.addresses))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, tuple) else value

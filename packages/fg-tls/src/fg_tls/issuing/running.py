@@ -1,0 +1,146 @@
+"""Running the issuer: as a server of its own, or for as long as a command needs one."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from typing import Any, Final
+
+from fg_tls.clock import SYSTEM, Clock
+from fg_tls.endpoints import Endpoint, endpoints
+from fg_tls.host.store import Store
+from fg_tls.issuing.issuer import Issuer
+from fg_tls.issuing.issuer_app import ISSUER_ACCESS, ISSUER_PORT, create_issuer_app
+from fg_tls.issuing.join_token import JoinToken
+from fg_tls.listener.binding import bind
+from fg_tls.listener.tokens import TokenStore
+from fg_tls.pki.contexts import Material
+from fg_tls.pki.names import as_address
+from fg_tls.serving import Serving, serve
+
+SERVICE: Final = "issuer"
+EVERYWHERE: Final = "0.0.0.0"
+_MOST_ENDPOINTS: Final = 3  # each makes a token 25 characters longer
+_LONGEST_MESSAGE: Final = 2**20
+
+
+def serve_issuer(
+    store: Store,
+    *,
+    host: str = EVERYWHERE,
+    port: int = ISSUER_PORT,
+    ready: Callable[[Serving], None] | None = None,
+    until: JoinToken | None = None,
+    clock: Clock = SYSTEM,
+) -> None:
+    """Serve the issuer of this host until SIGINT, SIGTERM or `Serving.stop`; or `until` a token is used or ran out.
+
+    Raises:
+        NotProvisionedError: the authority is elsewhere.
+        AddressError, PortInUseError: it cannot listen there.
+    """
+    store.authority()
+    _serve(Issuer(store, clock), bind(host, port), ready=ready or (lambda _serving: None), until=until)
+
+
+def running_issuer() -> Endpoint | None:
+    """The issuer that this user runs on this host, if any."""
+    return next((each for each in endpoints(SERVICE) if each.tls), None)
+
+
+@contextmanager
+def issuing(
+    store: Store, *, host: str = EVERYWHERE, port: int = ISSUER_PORT, clock: Clock = SYSTEM
+) -> Iterator[tuple[str, ...]]:
+    """Have an issuer for the block, if none runs here yet; gives the endpoints for join tokens.
+
+    Raises:
+        NotProvisionedError: the authority is elsewhere.
+        AddressError, PortInUseError: it cannot listen there.
+    """
+    store.authority()
+    running = running_issuer()
+    if running is not None:
+        yield token_endpoints(store, running.host, running.port)
+        return
+    listener = bind(host, port)
+    bound_host, bound_port = listener.getsockname()[:2]
+    with ThreadPoolExecutor(1, thread_name_prefix="issuer") as pool:
+        started: Future[Serving] = Future()
+        ended = pool.submit(_serve, Issuer(store, clock), listener, ready=started.set_result, until=None)
+        first: list[Future[Any]] = [started, ended]
+        wait(first, return_when=FIRST_COMPLETED)
+        if not started.done():
+            ended.result()  # raises what went wrong
+        try:
+            yield token_endpoints(store, bound_host, bound_port)
+        finally:
+            started.result().stop()
+            ended.result()
+
+
+def token_endpoints(store: Store, host: str, port: int) -> tuple[str, ...]:
+    """Where a joining host finds an issuer that listens on `host`, under names that its certificate has."""
+    if not ipaddress.ip_address(host).is_unspecified:
+        return (_endpoint(host, port),)
+    names = store.identity().certificate.names
+    addresses = [str(each) for each in names.addresses if each.version == 4 and not each.is_loopback]
+    hostnames = [each for each in names.hostnames if "." in each]
+    reachable = [*addresses[: _MOST_ENDPOINTS - 1], *hostnames][:_MOST_ENDPOINTS]
+    return tuple(_endpoint(each, port) for each in reachable or ["127.0.0.1"])
+
+
+def _endpoint(host: str, port: int) -> str:
+    address = as_address(host)
+    return f"[{host}]:{port}" if address is not None and address.version == 6 else f"{host}:{port}"
+
+
+def _serve(
+    issuer: Issuer, listener: socket.socket, *, ready: Callable[[Serving], None], until: JoinToken | None
+) -> None:
+    used = threading.Event()
+
+    def joined(token_id: str) -> None:
+        if until is not None and token_id == until.id:
+            used.set()
+
+    def announce(serving: Serving) -> None:
+        if until is not None:
+            threading.Thread(
+                target=_stop_after, args=(serving, used, _seconds_left(issuer, until)), daemon=True
+            ).start()
+        ready(serving)
+
+    serve(
+        create_issuer_app(issuer, joined=joined),
+        service=SERVICE,
+        port=listener.getsockname()[1],
+        access=ISSUER_ACCESS,
+        tokens=TokenStore(),
+        tls=_OwnCertificate(issuer.store.directory),
+        max_body=_LONGEST_MESSAGE,
+        sockets=[listener],
+        ready=announce,
+        clock=issuer.clock,
+    )
+
+
+class _OwnCertificate(Store):
+    """Shows the certificate of our authority, also where servers show one that was brought: tokens pin no other."""
+
+    def material(self) -> Material:
+        return self.client_material()
+
+
+def _seconds_left(issuer: Issuer, token: JoinToken) -> float:
+    entry = issuer.books.read().tokens.get(token.id)
+    return max((entry.expires - issuer.clock()).total_seconds(), 0) if entry else 0
+
+
+def _stop_after(serving: Serving, used: threading.Event, seconds: float) -> None:
+    used.wait(seconds)
+    serving.stop()

@@ -1,0 +1,1 @@
+"""What stands between a socket and an application: protocols, guard, tokens, and who may call what."""

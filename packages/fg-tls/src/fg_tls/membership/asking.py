@@ -1,0 +1,108 @@
+"""A question to an issuer: JSON over TLS, verified by the authorities of this host."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from fg_tls.clients.failures import peer_error
+from fg_tls.clients.origins import Origin
+from fg_tls.clock import Clock
+from fg_tls.errors import JoinError, PeerError
+from fg_tls.host.store import Store
+from fg_tls.issuing.join_messages import read_object
+from fg_tls.pki.certificates import read_der
+from fg_tls.pki.contexts import Material, check_server, client_context
+
+_TIMEOUT: Final = 10.0  # seconds
+_LARGEST_ANSWER: Final = 2**20  # bytes; the revocation list grows by about 40 for each certificate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A way to ask the issuer at `url`, for the host of `store`."""
+
+    store: Store
+    url: str
+    clock: Clock
+
+    def ask(self, path: str, body: Mapping[str, Any] | None = None, *, timeout: float = _TIMEOUT) -> dict[str, Any]:
+        """Ask with the certificate of this host; a POST if there is a `body`.
+
+        Raises:
+            PeerError: the issuer cannot be reached or verified.
+            JoinError: it refused.
+        """
+        return self._ask(path, body, self.store.client_material(), timeout)
+
+    def ask_anonymously(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask without a certificate: with one that has run out, TLS would end in the handshake.
+
+        Raises:
+            PeerError: the issuer cannot be reached or verified.
+            JoinError: it refused.
+        """
+        return self._ask(path, body, replace(self.store.client_material(), certificate_file=None), _TIMEOUT)
+
+    def ask_anybody(self, path: str) -> dict[str, Any]:
+        """Ask whoever answers, without verifying who it is: for answers that carry their own proof.
+
+        Raises:
+            PeerError: nobody answers.
+            JoinError: the answer is none of an issuer.
+        """
+        return self._ask(path, None, None, _TIMEOUT)
+
+    def _ask(
+        self, path: str, body: Mapping[str, Any] | None, material: Material | None, timeout: float
+    ) -> dict[str, Any]:
+        parts = urlsplit(self.url)
+        context = _unverified() if material is None else client_context(material, clock=self.clock)
+        connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=timeout, context=context)
+        try:
+            connection.connect()
+            if material is not None:
+                check_server(read_der(_shown(connection)), material, self.clock())
+            return _exchange(connection, path, body)
+        except (OSError, http.client.HTTPException) as error:
+            raise peer_error(error, Origin.of(self.url), store=self.store, clock=self.clock) from error
+        finally:
+            connection.close()
+
+
+def _exchange(connection: http.client.HTTPSConnection, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
+    if body is None:
+        connection.request("GET", path)
+    else:
+        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    data = response.read(_LARGEST_ANSWER + 1)
+    if len(data) > _LARGEST_ANSWER:
+        raise JoinError(f"the issuer's answer is larger than {_LARGEST_ANSWER:,} bytes")
+    answer = read_object(data)
+    if response.status >= 400:
+        error = answer.get("error")
+        reason = error.get("message") if isinstance(error, dict) else None
+        raise JoinError(f"the issuer refused: {reason or f'status {response.status}'}")
+    return answer
+
+
+def _shown(connection: http.client.HTTPSConnection) -> bytes:
+    tls = connection.sock
+    der = tls.getpeercert(binary_form=True) if isinstance(tls, ssl.SSLSocket) else None
+    if der is None:
+        raise PeerError(f"the issuer at {connection.host} shows no certificate")
+    return der
+
+
+def _unverified() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

@@ -1,0 +1,127 @@
+"""What keeps the certificate of a host, its trust and its revocation list up to date while a server runs.
+
+One thread in one process of each host does it; others follow the files. On the host of the authority it goes on with
+a replacement that was begun, on every other host it asks an issuer, which answers as soon as there is something new.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from fg_tls.clock import SYSTEM, Clock
+from fg_tls.host.locks import FileLock
+from fg_tls.host.store import Store
+from fg_tls.issuing import revoking, rotation
+from fg_tls.issuing.books import Books
+from fg_tls.issuing.bulletin import Bulletin
+from fg_tls.membership.asking import Line
+from fg_tls.membership.renewal import at_an_issuer, due, renew
+from fg_tls.pki.contexts import Source
+
+logger = logging.getLogger(__name__)
+
+_POLL: Final = 25  # seconds that an issuer may take to answer
+_REST: Final = 2.0  # seconds between two rounds
+_TAKE_OVER: Final = 15.0  # seconds between two looks whether the process that does the work has ended
+_FIRST_RETRY: Final = 2.0
+_LONGEST_RETRY: Final = 60.0
+
+
+class Keeper:
+    """Looks after one TLS directory. `round()` is what the thread does again and again."""
+
+    def __init__(self, store: Store, clock: Clock = SYSTEM, *, poll: int = _POLL) -> None:
+        self._store = store
+        self._clock = clock
+        self._poll = poll
+        self._version = ""  # of the bulletin that was carried out last
+        self._stopped = threading.Event()
+        self._lock = FileLock(store.directory / ".keeper.lock")
+        self._thread = threading.Thread(target=self._run, name="fg-tls keeper", daemon=True)
+
+    def start(self) -> None:
+        """Begin; call it once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End as soon as the question to an issuer that may be under way is answered; does not wait for that."""
+        self._stopped.set()
+
+    def round(self) -> None:
+        """Do everything that is due, and wait for news from an issuer once.
+
+        Raises:
+            TlsError: something could not be done; what was there stays.
+        """
+        if self._store.authority_path.is_file():
+            revoking.publish(self._store, Books(self._store), self._clock)
+            rotation.proceed(self._store, self._clock)
+        self._renew_if_due()
+        if not self._store.authority_path.is_file() and self._store.settings().issuers:
+            self._follow()
+
+    def _renew_if_due(self) -> None:
+        if due(self._store.identity(), self._clock()):
+            renew(self._store, self._clock)
+
+    def _follow(self) -> None:
+        """Take over what an issuer says, and report what was taken over with the next question."""
+
+        def question(line: Line) -> dict[str, Any]:
+            query = urlencode({"since": self._version, "wait": self._poll})
+            return line.ask(f"/v1/state?{query}", timeout=self._poll + 10)
+
+        answer = at_an_issuer(self._store, self._clock, question)
+        bulletin = Bulletin.from_json(answer)
+        bulletin.take(self._store)
+        self._version = bulletin.version
+        if answer.get("renew_now") is True:
+            renew(self._store, self._clock)
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                with self._lock.held(longest_wait=0):
+                    self._work()
+            except (OSError, ValueError):
+                logger.debug("another process looks after the certificate of this host", exc_info=True)
+            self._stopped.wait(_TAKE_OVER)
+
+    def _work(self) -> None:
+        failures = 0
+        while not self._stopped.is_set():
+            try:
+                self.round()
+            except (OSError, ValueError) as error:  # TlsError is one; the thread must outlive whatever files hold
+                failures += 1
+                logger.debug("cannot look after the certificate of this host now: %s", error)
+            else:
+                failures = 0
+            self._stopped.wait(_pause(failures))
+
+
+@contextmanager
+def keeping(source: Source | None, clock: Clock = SYSTEM) -> Iterator[None]:
+    """Look after `source` for the block, if it is a TLS directory whose certificate is of our cluster."""
+    if not isinstance(source, Store) or not source.identity_path.is_file():
+        yield
+        return
+    keeper = Keeper(source, clock)
+    keeper.start()
+    try:
+        yield
+    finally:
+        keeper.stop()
+
+
+def _pause(failures: int) -> float:
+    """Seconds; twice as long after each failure, and spread so that hosts do not come back all at once."""
+    if not failures:
+        return _REST
+    return min(_FIRST_RETRY * 2 ** min(failures, 10), _LONGEST_RETRY) * random.uniform(0.8, 1.2)
