@@ -3,17 +3,21 @@
 import signal
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import pytest
 
 from fg_tls import JoinError
-from fg_tls.issuing.rotation import proceed, rotate
+from fg_tls.host.store import Store
+from fg_tls.issuing.bulletin import Bulletin
+from fg_tls.issuing.rotation import note, proceed, rotate
 from fg_tls.membership.keeper import Keeper
 from fg_tls.membership.renewal import renew
 from fg_tls.pki.authority import Authority
 from fg_tls.pki.names import Names, parse_names, private_constraints
-from fg_tls.pki.succession import Succession, followed
+from fg_tls.pki.succession import Succession, followed, successions
 
 from .household import LONGEST_WAIT, START, Host, member_id, talk
 
@@ -46,6 +50,44 @@ def test_each_phase_waits_for_every_member_and_all_can_talk_in_each(running, clo
     assert {each.cluster_authorities() for each in (running.store, *stores)} == {(new,)}
     assert all(each.identity().certificate.issued_by(new) for each in (running.store, *stores))
     assert old.der not in b"".join(path.read_bytes() for path in (running.store.directory / "ca").glob("*.pem"))
+
+
+def test_a_report_of_the_bulletin_before_a_phase_is_none_of_that_phase(running, clock):
+    """The books name a phase a moment before the bulletin does; whoever asks in between knows nothing of it."""
+    store = running.member("a")
+    own, before = store.identity().certificate, Bulletin.of(running.store)
+    assert rotate(running.store, clock).phase == "trust"
+    note(running.issuer, own, before.authorities)
+    assert running.issuer.books.member(member_id("a")).phase == 0
+    note(running.issuer, own, Bulletin.of(running.store).authorities)
+    assert running.issuer.books.member(member_id("a")).phase == 1
+
+
+def test_many_that_go_on_with_one_replacement_are_one(household, clock):
+    """A person and the keepers of several processes take turns, in its beginning and in each later phase."""
+    waited_for, old = member_id("a"), household.store.authority().certificate
+    household.member("a")
+    assert {each.phase for each in at_once(rotate, household.store, clock)} == {"trust"}
+    trusted = household.store.cluster_authorities()
+    assert (len(trusted), trusted[0]) == (2, old)
+    for phase in (1, 2, 3):
+        household.issuer.books.seen(waited_for, now=clock(), phase=phase)
+        reports = at_once(proceed, household.store, clock)
+    assert sum(each is not None for each in reports) == 1
+    assert household.issuer.books.rotation() == {}
+    assert household.store.cluster_authorities() == trusted[1:] == (household.store.authority().certificate,)
+    assert [each.holds([old]) for each in successions(household.store)] == [True]
+
+
+def at_once(go_on, store, clock, times=6):
+    together = threading.Barrier(times)
+
+    def go(_):
+        together.wait(LONGEST_WAIT)
+        return go_on(Store(store.directory), clock)
+
+    with ThreadPoolExecutor(times) as pool:
+        return list(pool.map(go, range(times)))
 
 
 def test_the_last_report_finishes_it(running, clock):

@@ -40,6 +40,7 @@ _OURS: Final = (
     "ca/next.pem",
     "ca/successions.json",
     "ca/books.*",
+    "ca/rotation.lock",
     "authorities.pem",
     "trusted/*.crt",
     "trust.pem",

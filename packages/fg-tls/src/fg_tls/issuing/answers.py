@@ -84,13 +84,13 @@ async def answer_state(
         state = (bulletin.version, issuer.books.rotation().get("phase"))
         if reported != state:
             reported = state
-            await asyncio.to_thread(rotation.note, issuer, certificate, carried_out=True)
+            await asyncio.to_thread(rotation.note, issuer, certificate, bulletin.authorities)
         if must_renew(certificate, bulletin) or loop.time() >= deadline:
             break
         await asyncio.sleep(_LOOK_EVERY)
         bulletin = Bulletin.of(issuer.store)
     if reported is None:
-        await asyncio.to_thread(rotation.note, issuer, certificate, carried_out=False)
+        await asyncio.to_thread(rotation.note, issuer, certificate)
     return bulletin.to_json() | {"version": bulletin.version, "renew_now": must_renew(certificate, bulletin)}
 
 

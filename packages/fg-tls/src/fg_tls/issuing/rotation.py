@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from fg_tls.clock import SYSTEM, Clock
 from fg_tls.errors import StoreError
+from fg_tls.host.locks import FileLock
 from fg_tls.host.safe_files import read_private
 from fg_tls.host.store import Store
 from fg_tls.issuing import revoking
@@ -100,14 +102,15 @@ def rotate(store: Store, clock: Clock = SYSTEM, *, force: bool = False, compromi
         StoreError: a file is missing or cannot be written.
     """
     books = Books(store)
-    rotation = _current(books) or _begun(store, books, clock)
-    rotation = replace(
-        rotation,
-        compromised=rotation.compromised or compromised,
-        leave_behind=rotation.leave_behind or force,
-    )
-    books.set_rotation(rotation.to_json())
-    return _advanced(store, books, rotation, clock)
+    with _taking_turns(store):
+        rotation = _current(books) or _begun(store, books, clock)
+        rotation = replace(
+            rotation,
+            compromised=rotation.compromised or compromised,
+            leave_behind=rotation.leave_behind or force,
+        )
+        books.set_rotation(rotation.to_json())
+        return _advanced(store, books, rotation, clock)
 
 
 def proceed(store: Store, clock: Clock = SYSTEM) -> RotationReport | None:
@@ -117,8 +120,11 @@ def proceed(store: Store, clock: Clock = SYSTEM) -> RotationReport | None:
         StoreError: a file is missing or cannot be written.
     """
     books = Books(store)
-    rotation = _current(books)
-    return _advanced(store, books, rotation, clock) if rotation else None
+    if not books.rotation():
+        return None
+    with _taking_turns(store):
+        rotation = _current(books)
+        return _advanced(store, books, rotation, clock) if rotation else None
 
 
 def standing(store: Store, clock: Clock = SYSTEM) -> RotationReport | None:
@@ -132,12 +138,16 @@ def standing(store: Store, clock: Clock = SYSTEM) -> RotationReport | None:
     return _report(books.read(), rotation, clock()) if rotation else None
 
 
-def note(issuer: Issuer, certificate: Certificate, *, carried_out: bool) -> None:
-    """Write down that a member has called, and whether it has carried out the phase that the cluster is in."""
+def note(issuer: Issuer, certificate: Certificate, carried_out: tuple[Certificate, ...] = ()) -> None:
+    """Write down that a member has called, and with which authorities it has `carried_out` the bulletin.
+
+    Those must be the authorities of the phase. A phase is in the books a moment before it is in the bulletin, and who
+    has carried out the one before has not yet heard of it.
+    """
     if certificate.member is None:
         return
     rotation = _current(issuer.books)
-    if rotation is None or not carried_out:
+    if rotation is None or carried_out != rotation.authorities:
         return issuer.books.seen(certificate.member.id, now=issuer.clock())
     done = rotation.phase == TRUST or certificate.issued_by(rotation.successor)
     issuer.books.seen(certificate.member.id, now=issuer.clock(), phase=rotation.phase if done else None)
@@ -146,6 +156,12 @@ def note(issuer: Issuer, certificate: Certificate, *, carried_out: bool) -> None
 def accepted(store: Store) -> tuple[Certificate, ...]:
     """The authorities whose certificates prove a membership: those of now, and those that were replaced."""
     return (*store.cluster_authorities(), *(each.predecessor for each in successions(store)))
+
+
+def _taking_turns(store: Store) -> AbstractContextManager[None]:
+    """A person and the keeper may go on with one replacement at the same time; the later one reads where it is then."""
+    store.authority()
+    return FileLock(store.authority_path.with_name("rotation.lock")).held()
 
 
 def _begun(store: Store, books: Books, clock: Clock) -> Rotation:
