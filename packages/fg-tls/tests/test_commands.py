@@ -345,3 +345,33 @@ def test_serve_serves_join_tokens_and_ends_quietly(ok, tls, tmp_path):
         assert "Traceback" not in issuer.stderr.read()
     member = Store(tmp_path / "joiner" / "tls").identity().certificate.member
     assert member is not None and member.role == "submitter"
+
+
+def test_members_learn_where_the_issuer_listens_and_its_host_who_they_are(ok, tls, tmp_path, monkeypatch):
+    ok("init")
+    with started("serve", "--host", "127.0.0.1", "--port", port := free_port()) as issuer:
+        assert issuer.stderr.readline()
+        joined = join_in_a_process(tmp_path, text=tls("join-token", "--name", "far.lan")[1])
+        assert joined.returncode == 0, joined
+        far = next(each for each in json.loads(ok("status", "--json"))["members"] if "far.lan" in each["names"])
+        assert f"far.lan ({far['id']}, member), seen " in ok("status")
+        monkeypatch.setenv("FORGATHER_CONFIG_DIR", str(tmp_path / "joiner"))
+        found = json.loads(ok("status", "--json"))
+        assert (found["member"], found["issuers"][0]) == (far["id"], f"https://127.0.0.1:{port}")
+        before = Store().identity().certificate
+        assert "far.lan" in ok("renew")
+    assert Store().identity().certificate.serial != before.serial
+    # Its own names were not granted, because a person chose others: nothing to be done about that.
+    assert json.loads(ok("status", "--json"))["warnings"] == []
+
+
+def test_why_renewing_failed_is_said_once(ok, tmp_path, monkeypatch):
+    ok("init")
+    with started("serve", "--host", "127.0.0.1", "--port", free_port()) as issuer:
+        assert issuer.stderr.readline()
+        assert join_in_a_process(tmp_path, text=ok("join-token", "--name", "far.lan")).returncode == 0
+    words = [sys.executable, "-m", "fg_tls", "tls", "renew"]
+    there = os.environ | {"FORGATHER_CONFIG_DIR": str(tmp_path / "joiner")}
+    Store(tmp_path / "joiner" / "tls").save_settings(issuers=["https://127.0.0.1:9"])
+    done = subprocess.run(words, env=there, capture_output=True, text=True, timeout=LONGEST_WAIT, check=False)
+    assert (done.returncode, done.stderr.count("127.0.0.1")) == (2, 1), done.stderr

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from typing import TYPE_CHECKING
 
 from fg_tls.commands.action import Action, add_names, as_json, day, named, no_flags, say, show
 
 if TYPE_CHECKING:
-    from fg_tls.host.status import AuthorityStatus, Status
+    from fg_tls.host.status import AuthorityStatus, MemberStatus, Status
 
 
 def _configure_init(parser: argparse.ArgumentParser) -> None:
@@ -77,10 +78,16 @@ def _show_status(found: Status) -> None:
             ("", "its key is on this host" if found.authority_here else ""),
             ("imported", "\n".join(map(_authority, found.imported))),
             ("issuers", ", ".join(found.issuers)),
+            ("members", "\n".join(map(_member, found.members))),
         ]
     )
     for warning in found.warnings:
         say(f"warning: {warning}")
+
+
+def _member(member: MemberStatus) -> str:
+    until = f", until {day(member.not_after)}" if member.not_after else ""
+    return f"{' '.join(member.names)} ({member.id}, {member.role}), seen {day(member.last_seen)}{until}"
 
 
 def _renewal(found: Status) -> str:
@@ -100,12 +107,15 @@ def _configure_renew(parser: argparse.ArgumentParser) -> None:
 
 def _renew(args: argparse.Namespace) -> int:
     from fg_tls.host.store import Store
-    from fg_tls.membership.renewal import renew
+    from fg_tls.host.this_host import names_of_this_host
+    from fg_tls.membership.renewal import declined, renew
 
     wanted = named(args)
-    certificate = renew(Store(), names=wanted).certificate
+    # What it says about a failure is the error that ends this command; once is enough.
+    logging.getLogger("fg_tls.membership.renewal").addHandler(logging.NullHandler())
+    certificate = renew(Store(), names=names_of_this_host() | wanted).certificate
     show([("certificate", f"{certificate.names}"), ("", f"until {day(certificate.not_after)}")])
-    left_out = [each for each in (*wanted.hostnames, *map(str, wanted.addresses)) if each not in certificate.names]
+    left_out = declined(wanted, certificate)
     if left_out:
         say(f"the authority did not agree to {', '.join(left_out)}")
     return 1 if left_out else 0

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def _configure_revoke(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("who", metavar="MEMBER|HOST|SERIAL", help="as `forgather tls status` shows it on that host")
+    parser.add_argument("who", metavar="MEMBER|HOST|SERIAL", help="as `forgather tls status` shows it here")
 
 
 def _revoke(args: argparse.Namespace) -> int:

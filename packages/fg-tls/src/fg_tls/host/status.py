@@ -13,6 +13,8 @@ from fg_tls.host.safe_files import read_file
 from fg_tls.host.settings import OUTDATED
 from fg_tls.host.store import Served, Store
 from fg_tls.host.this_host import names_of_this_host
+from fg_tls.issuing.book_entries import MemberEntry
+from fg_tls.issuing.books import Books
 from fg_tls.membership.renewal import renew_at
 from fg_tls.pki.certificates import Certificate, Role, read_pem
 from fg_tls.pki.names import Names
@@ -40,6 +42,28 @@ class AuthorityStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemberStatus:
+    """A host that this authority lets in, as its books know it."""
+
+    id: str
+    role: Role
+    names: tuple[str, ...]  # what it calls itself, then the host names of its newest certificate
+    last_seen: datetime
+    not_after: datetime | None
+
+    @classmethod
+    def of(cls, entry: MemberEntry) -> MemberStatus:
+        names = (entry.hostname, *(each for each in entry.names.hostnames if each != "localhost"))
+        return cls(
+            id=entry.id,
+            role=entry.role,
+            names=tuple(dict.fromkeys(filter(None, names))),
+            last_seen=entry.last_seen,
+            not_after=max((each.not_after for each in entry.issued), default=None),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """What the TLS directory holds; without a certificate most fields are empty."""
 
@@ -62,6 +86,7 @@ class Status:
     issuers: tuple[str, ...] = ()
     authorities: tuple[AuthorityStatus, ...] = ()
     imported: tuple[AuthorityStatus, ...] = ()
+    members: tuple[MemberStatus, ...] = ()  # on the host of the authority: those that may come in, this one included
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -106,8 +131,15 @@ def status(store: Store, clock: Clock = SYSTEM) -> Status:
         imported=tuple(
             AuthorityStatus.of(each, path) for path, found in store.imported_authorities().items() for each in found
         ),
+        members=_members(store, clock()),
         warnings=tuple(_warnings(store, leaf, missing, last_failure, clock())),
     )
+
+
+def _members(store: Store, now: datetime) -> tuple[MemberStatus, ...]:
+    if not store.authority_path.exists():
+        return ()
+    return tuple(MemberStatus.of(each) for each in Books(store).members() if each.is_live(now))
 
 
 def _leaf(served: Served | None) -> Certificate | None:
@@ -117,13 +149,17 @@ def _leaf(served: Served | None) -> Certificate | None:
 
 
 def _missing(store: Store, leaf: Certificate) -> tuple[str, ...]:
-    """Names that were asked for, or that this host has for good and its authority may vouch for."""
+    """Names that were asked for, or that this host has for good and its authority would vouch for."""
+    if leaf.member is not None and leaf.member.role == "submitter":
+        return ()  # it serves nothing, and is given no names
     own = names_of_this_host(bridges=False)
     # IPv6 addresses come and go within hours (RFC 8981); nobody should be bothered with each.
     own = Names(hostnames=own.hostnames, addresses=tuple(each for each in own.addresses if each.version == 4))
     limits = [each.constraints for each in store.cluster_authorities()]
     own = limits[0].permits(own) if limits and limits[0] else own
-    return tuple(each for each in _texts(store.settings().names | own) if each not in leaf.names)
+    declined = store.read_state().get("declined", [])  # asking once more would change nothing
+    wanted = (*_texts(store.settings().names), *(each for each in _texts(own) if each not in declined))
+    return tuple(each for each in dict.fromkeys(wanted) if each not in leaf.names)
 
 
 def _warnings(

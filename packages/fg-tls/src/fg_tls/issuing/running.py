@@ -25,6 +25,7 @@ from fg_tls.serving import Serving, serve
 SERVICE: Final = "issuer"
 EVERYWHERE: Final = "0.0.0.0"
 _MOST_ENDPOINTS: Final = 3  # each makes a token 25 characters longer
+_MOST_ISSUERS: Final = 6  # URLs that members try in turn
 _LONGEST_MESSAGE: Final = 2**20
 
 
@@ -44,7 +45,22 @@ def serve_issuer(
         AddressError, PortInUseError: it cannot listen there.
     """
     store.authority()
-    _serve(Issuer(store, clock), bind(host, port), ready=ready or (lambda _serving: None), until=until)
+
+    def announce(serving: Serving) -> None:
+        if until is None:
+            _tell_members(store, serving)
+        if ready is not None:
+            ready(serving)
+
+    _serve(Issuer(store, clock), bind(host, port), ready=announce, until=until)
+
+
+def _tell_members(store: Store, serving: Serving) -> None:
+    """Put where this issuer listens first in config.yaml, from where every member is told where to renew."""
+    known = store.settings().issuers
+    new = [f"https://{each}" for each in token_endpoints(store, serving.host, serving.port)]
+    if not all(each in known for each in new):
+        store.save_settings(issuers=list(dict.fromkeys((*new, *known)))[:_MOST_ISSUERS])
 
 
 def running_issuer() -> Endpoint | None:

@@ -23,6 +23,7 @@ from fg_tls.issuing.bulletin import Bulletin
 from fg_tls.issuing.join_messages import JoinRequest, answer_mac, same_mac
 from fg_tls.issuing.join_token import JoinToken
 from fg_tls.membership.issuer_connection import IssuerAddress, find_issuer, post
+from fg_tls.membership.renewal import declined
 from fg_tls.pki import keys
 from fg_tls.pki.certificates import Certificate, key_hash, read_pem
 from fg_tls.pki.names import Names
@@ -63,6 +64,7 @@ def join(
     identity, bulletin = _checked(answer, token, request, issuer, key, clock())
     progress(f"the certificate is for {identity.certificate.names}")
     _save(store, identity, bulletin, force=force, now=clock(), progress=progress)
+    store.write_state(declined=declined(names or _own_names(store), identity.certificate))
     return identity
 
 

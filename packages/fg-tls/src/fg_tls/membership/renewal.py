@@ -72,9 +72,19 @@ def renew(store: Store, clock: Clock = SYSTEM, *, names: Names | None = None) ->
         _remember_failure(store, error, clock())
         raise
     store.save_identity(renewed)
-    store.write_state(renewed=clock().isoformat(), last_failure=None, failing_since=None)
+    store.write_state(
+        renewed=clock().isoformat(),
+        declined=declined(wanted, renewed.certificate),
+        last_failure=None,
+        failing_since=None,
+    )
     logger.info("renewed the certificate of this host; it holds to %s", renewed.certificate.not_after)
     return renewed
+
+
+def declined(wanted: Names, certificate: Certificate) -> list[str]:
+    """The names that were asked for and that the authority has left out: others hold them, or a person chose."""
+    return [each for each in (*wanted.hostnames, *map(str, wanted.addresses)) if each not in certificate.names]
 
 
 def catch_up(line: Line) -> bool:
