@@ -150,11 +150,40 @@ def test_names_are_read_as_they_are_written(texts):
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "a b", "-a", "a-", "a..b", ".a", "a.", "a_b", "*.lan", "http://a", "a:1", "x" * 64, "a." * 127 + "b"],
+    [
+        "",
+        " ",
+        "a b",
+        "-a",
+        "a-",
+        "a..b",
+        ".a",
+        "a.",
+        "a_b",
+        "*.lan",
+        "http://a",
+        "a:1",
+        "x" * 64,
+        "a." * 127 + "b",
+        "a\n",
+    ]
+    + [
+        "10.0.0.300",
+        "1.2.3",
+        "box.1",
+        "1234",
+        "\N{LATIN SMALL LETTER LONG S}.lan",
+        "\N{KELVIN SIGN}.lan",
+        "b\xfcro.lan",
+    ],
 )
 def test_what_is_no_name_is_refused_with_an_example(text):
     with pytest.raises(HostNameError, match=r"neither a host name nor an address; write for example box\.lan"):
         parse_names([text])
+
+
+def test_an_address_is_read_without_the_zone_that_only_one_host_knows():
+    assert parse_names(["fe80::1%eth0"]) == parse_names(["fe80::1"])
 
 
 def test_names_contain_what_a_url_asks_for():

@@ -18,7 +18,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _LABEL: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-_HOSTNAME: Final = re.compile(rf"{_LABEL}(\.{_LABEL})*", re.IGNORECASE)
+# ASCII, since "ſ" is an "s" in another case. The last label has a letter (RFC 3696 section 2): 10.0.0.300 is a slip.
+_HOSTNAME: Final = re.compile(rf"({_LABEL}\.)*(?![0-9]+$){_LABEL}", re.IGNORECASE | re.ASCII)
 
 _PRIVATE_NETWORKS: Final = (
     "10.0.0.0/8",
@@ -82,7 +83,12 @@ class Constraints:
 
 
 def private_constraints(given: Names = Names()) -> Constraints:
-    """Private addresses and domains, and each name of `given` besides."""
+    """Private addresses and domains, and each name of `given` besides.
+
+    A domain takes in what is below it: of a host called `dev` the authority may vouch for `*.dev`, a public domain. To
+    exclude `.dev` would take a constraint that begins with a dot. RFC 5280 knows none for host names, and there are
+    verifiers (pyca/cryptography) that refuse every certificate of an authority that has one.
+    """
     networks = [ipaddress.ip_network(each) for each in _PRIVATE_NETWORKS]
     own = [ipaddress.ip_network(address) for address in given.addresses]
     new = [network for network in own if not any(network.overlaps(each) for each in networks)]
@@ -103,7 +109,7 @@ def parse_names(texts: Iterable[str]) -> Names:
     for text in texts:
         address = as_address(text)
         if address is not None:
-            addresses.append(address)
+            addresses.append(_without_zone(address))
         elif _HOSTNAME.fullmatch(text) and len(text) <= 253:
             hostnames.append(text.lower())
         else:
@@ -111,6 +117,11 @@ def parse_names(texts: Iterable[str]) -> Names:
                 f"{text!r} is neither a host name nor an address; write for example box.lan or 10.0.0.5"
             )
     return Names(hostnames=tuple(hostnames), addresses=tuple(addresses))
+
+
+def _without_zone(address: Address) -> Address:
+    """`fe80::1` of `fe80::1%eth0`: the network card of one host means nothing in a certificate, which has no zones."""
+    return ipaddress.IPv6Address(int(address)) if isinstance(address, ipaddress.IPv6Address) else address
 
 
 def as_address(text: str) -> Address | None:
