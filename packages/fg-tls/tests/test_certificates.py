@@ -1,9 +1,13 @@
 """What certificates say, compared with what OpenSSL reads in them."""
 
+import ipaddress
 import subprocess
 from datetime import timedelta
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from fg_tls import CertificateError
 from fg_tls.clock import SYSTEM
@@ -155,3 +159,55 @@ def test_chains_are_refused_for_one_reason_each(leaf, authority):
             check_served(chain, among, "x", now)
     with pytest.raises(CertificateError, match="take that of 'Household', which has issued it"):
         check_authority(leaf, "x", NOW)
+
+
+def made_by_openssl(directory, *options):
+    """A self-signed certificate with a key and fields that ours never have."""
+    words = ["openssl", "req", "-x509", "-nodes", "-days", "9", "-keyout", directory / "k.pem", "-out", "-", *options]
+    return subprocess.run(words, check=True, capture_output=True, timeout=60).stdout
+
+
+def test_a_key_of_a_kind_that_is_not_known_here_is_one_sentence(tmp_path):
+    pem = made_by_openssl(tmp_path, "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp160r1", "-subj", "/CN=x")
+    with pytest.raises(CertificateError, match="old.pem holds no readable PEM certificate"):
+        read_pem(pem, "old.pem")
+    der = subprocess.run(
+        ["openssl", "x509", "-outform", "DER"], input=pem, check=True, capture_output=True, timeout=60
+    ).stdout
+    with pytest.raises(CertificateError, match="are no certificate that can be read here"):
+        read_der(der)
+
+
+def test_what_a_certificate_says_cannot_move_the_cursor_of_a_terminal(tmp_path):
+    escape = "\x1b[2J\r\nsha256  ab"
+    subject = ("-subj", f"/CN=box{escape}", "-addext", f"subjectAltName=DNS:box{escape[:4]}")
+    (found,) = read_pem(made_by_openssl(tmp_path, "-newkey", "rsa:2048", *subject), "x.pem")
+    assert (found.common_name, found.issuer) == ("box\ufffd[2J\ufffd\ufffdsha256  ab",) * 2
+    assert found.names.hostnames == ("box\ufffd[2j",)
+    subject = ("-subj", "/O=box\x1b[2J")
+    (found,) = read_pem(made_by_openssl(tmp_path, "-newkey", "rsa:2048", *subject), "x.pem")
+    assert found.common_name == "O=box\ufffd[2J"
+
+
+DOMAIN, NETWORK = x509.DNSName("lan"), x509.IPAddress(ipaddress.ip_network("10.0.0.0/8"))
+
+
+@pytest.mark.parametrize(
+    ("permitted", "constrained"),
+    [
+        ([DOMAIN, NETWORK], True),
+        ([DOMAIN], False),
+        ([NETWORK], False),
+        ([x509.RFC822Name("example.org")], False),
+        ([DOMAIN, x509.DNSName(""), NETWORK], False),
+        ([DOMAIN, NETWORK, x509.IPAddress(ipaddress.ip_network("::/0"))], False),
+    ],
+)
+def test_an_authority_is_constrained_when_names_and_addresses_are(authority, permitted, constrained):
+    now = SYSTEM()
+    builder = x509.CertificateBuilder().subject_name(x509.Name([])).issuer_name(x509.Name([]))
+    builder = builder.public_key(authority.key.public_key()).serial_number(1)
+    builder = builder.not_valid_before(now).not_valid_after(now + timedelta(days=1))
+    builder = builder.add_extension(x509.NameConstraints(permitted, [x509.DNSName("example.org")]), critical=True)
+    pem = builder.sign(authority.key, hashes.SHA256()).public_bytes(Encoding.PEM)
+    assert read_pem(pem, "x.pem")[0].is_constrained is constrained

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Final, Literal, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -24,6 +24,14 @@ ROLES: Final[tuple[Role, ...]] = ("member", "submitter")
 
 _MEMBER_URI: Final = re.compile(
     r"spiffe://fg\.internal/cluster/(?P<cluster>[0-9a-f-]{1,64})/(?P<role>member|submitter)/(?P<id>[0-9a-f-]{1,64})"
+)
+# Of a key or an extension that is not known here; these are no ValueErrors.
+_UNREADABLE: Final = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
 )
 _CLUSTER_URI: Final = re.compile(r"spiffe://fg\.internal/cluster/(?P<cluster>[0-9a-f-]{1,64})")
 
@@ -55,7 +63,7 @@ class Certificate:
     member: Member | None  # None for certificates that are not ours, and for authorities
     cluster: str | None
     is_authority: bool
-    is_constrained: bool  # whether it has name constraints
+    is_constrained: bool  # whether name constraints limit both its host names and its addresses
     for_servers: bool
     for_clients: bool
     key_hash: str  # SHA-256 of the public key (SubjectPublicKeyInfo), hexadecimal; stays when a certificate is renewed
@@ -107,7 +115,7 @@ def read_pem(data: bytes, origin: str) -> list[Certificate]:
     try:
         found = x509.load_pem_x509_certificates(data)
         return [of_x509(each) for each in found]
-    except ValueError as error:
+    except _UNREADABLE as error:
         raise CertificateError(
             f"{origin} holds no readable PEM certificate; check that it begins with -----BEGIN CERTIFICATE-----"
         ) from error
@@ -122,8 +130,8 @@ def read_der(der: bytes) -> Certificate:
     """
     try:
         return of_x509(x509.load_der_x509_certificate(der))
-    except ValueError as error:
-        raise CertificateError(f"{len(der)} bytes from a peer are no certificate") from error
+    except _UNREADABLE as error:
+        raise CertificateError(f"{len(der)} bytes from a peer are no certificate that can be read here") from error
 
 
 def of_x509(certificate: x509.Certificate) -> Certificate:
@@ -145,7 +153,7 @@ def of_x509(certificate: x509.Certificate) -> Certificate:
         member=member,
         cluster=member.cluster if member else cluster,
         is_authority=basic is not None and basic.ca,
-        is_constrained=_extension(certificate, x509.NameConstraints) is not None,
+        is_constrained=_is_constrained(_extension(certificate, x509.NameConstraints)),
         for_servers=usage is None or ExtendedKeyUsageOID.SERVER_AUTH in usage,
         for_clients=usage is not None and ExtendedKeyUsageOID.CLIENT_AUTH in usage,  # only our own, which say so
         key_hash=key_hash(certificate.public_key()),
@@ -167,7 +175,7 @@ def _alternative_names(certificate: x509.Certificate) -> tuple[Names, list[str]]
     found = _extension(certificate, x509.SubjectAlternativeName)
     if found is None:
         return Names(), []
-    hostnames = tuple(name.lower() for name in found.get_values_for_type(x509.DNSName))
+    hostnames = tuple(_printable(name.lower()) for name in found.get_values_for_type(x509.DNSName))
     addresses = tuple(ipaddress.ip_address(str(each)) for each in found.get_values_for_type(x509.IPAddress))
     return Names(hostnames=hostnames, addresses=addresses), found.get_values_for_type(x509.UniformResourceIdentifier)
 
@@ -181,4 +189,17 @@ def _extension(certificate: x509.Certificate, kind: type[E]) -> E | None:
 
 def _common_name(name: x509.Name) -> str:
     values = name.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(values[0].value) if values else name.rfc4514_string()
+    return _printable(str(values[0].value) if values else name.rfc4514_string())
+
+
+def _printable(text: str) -> str:
+    """`text` for one line of a terminal: whoever made a certificate chose it, escape sequences and line breaks too."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def _is_constrained(found: x509.NameConstraints | None) -> bool:
+    """Whether something is permitted of both kinds, and not everything: a kind that is not named has no limits."""
+    permitted = (found.permitted_subtrees or []) if found else []
+    domains = [each.value for each in permitted if isinstance(each, x509.DNSName)]
+    networks = [ipaddress.ip_network(each.value) for each in permitted if isinstance(each, x509.IPAddress)]
+    return bool(domains and networks) and all(domains) and all(each.prefixlen for each in networks)
