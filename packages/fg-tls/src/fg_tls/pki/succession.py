@@ -124,5 +124,8 @@ def _follows(predecessor: Certificate, successor: Certificate) -> bool:
     ) and _constraints(successor) == _constraints(predecessor)
 
 
-def _constraints(certificate: Certificate) -> x509.NameConstraints:
-    return certificate.x509.extensions.get_extension_for_class(x509.NameConstraints).value
+def _constraints(certificate: Certificate) -> x509.NameConstraints | None:
+    try:
+        return certificate.x509.extensions.get_extension_for_class(x509.NameConstraints).value
+    except x509.ExtensionNotFound:
+        return None
