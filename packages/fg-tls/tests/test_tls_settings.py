@@ -38,6 +38,11 @@ def write_config(store, text):
         ("enabled: [", ":1 is not YAML"),
         ("a: \0", "is not YAML"),
         ("enabled: !!python/object:os.system {}", ":1: enabled: "),
+        ("enabled: 2024-13-45", ":1: enabled: month must be in"),
+        ("hostnames: !!int abc", ":1: hostnames: invalid literal"),
+        ("issuers: ['https://[::1']", "is not the URL of an issuer"),
+        ("issuers: ['https://box.lan:99999']", "is not the URL of an issuer"),
+        ("hostnames: " + "[" * 2000, "is not YAML: "),
     ],
 )
 def test_mistakes_are_named_with_their_line(store, text, said):

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from fg_config.hints import nearest
-from fg_tls.errors import HostNameError, StoreError
+from fg_tls.errors import StoreError
 from fg_tls.pki.names import Names, parse_names
 
 FILE_NAME: Final = "config.yaml"
@@ -163,8 +163,8 @@ def _entries(text: str, path: Path) -> Iterator[tuple[str, Any]]:
 def _value(key: str, node: yaml.Node, where: str, path: Path) -> Any:
     try:
         return _READERS[key](yaml.SafeLoader("").construct_object(node, deep=True), path)
-    except (_ValueRefusedError, HostNameError, yaml.YAMLError) as error:
-        raise StoreError(f"{where}: {key}: {error}") from error
+    except (ValueError, yaml.YAMLError) as error:  # the loader lets go the errors of Python's own types too
+        raise StoreError(f"{where}: {key}: {' '.join(str(error).split())}") from error
 
 
 def _nodes(text: str, path: Path) -> list[tuple[yaml.Node, yaml.Node]]:
@@ -173,7 +173,7 @@ def _nodes(text: str, path: Path) -> list[tuple[yaml.Node, yaml.Node]]:
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise StoreError(f"{path}{line} is not YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise StoreError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if root is None:
         return []
@@ -216,10 +216,18 @@ def _addresses(value: object, _path: Path) -> Names:
 
 def _issuers(value: object, _path: Path) -> tuple[str, ...]:
     for url in (urls := _strings(value)):
-        parts = urlsplit(url)
-        if parts.scheme != "https" or not parts.hostname or parts.username is not None:
+        if not _is_issuer(url):
             raise _ValueRefusedError(f"{url!r} is not the URL of an issuer, such as https://box.local:8767")
     return tuple(urls)
+
+
+def _is_issuer(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname, parts.port
+    except ValueError:  # brackets without an address, or a port that is none
+        return False
+    return parts.scheme == "https" and bool(host) and parts.username is None
 
 
 def _file(value: object, path: Path) -> Path | None:
