@@ -169,7 +169,7 @@ def made_by_openssl(directory, *options):
 
 def test_a_key_of_a_kind_that_is_not_known_here_is_one_sentence(tmp_path):
     pem = made_by_openssl(tmp_path, "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp160r1", "-subj", "/CN=x")
-    with pytest.raises(CertificateError, match="old.pem holds no readable PEM certificate"):
+    with pytest.raises(CertificateError, match=r"old\.pem holds no readable PEM certificate"):
         read_pem(pem, "old.pem")
     der = subprocess.run(
         ["openssl", "x509", "-outform", "DER"], input=pem, check=True, capture_output=True, timeout=60

@@ -166,8 +166,6 @@ def test_names_are_read_as_they_are_written(texts):
         "x" * 64,
         "a." * 127 + "b",
         "a\n",
-    ]
-    + [
         "10.0.0.300",
         "1.2.3",
         "box.1",
