@@ -5,18 +5,17 @@ No redirect is followed, and no proxy of the environment sees a request to a pri
 
 from __future__ import annotations
 
-import http.client
-import ssl
 from collections.abc import Generator, Hashable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx
 
-from fg_tls.clients.failures import peer_error
-from fg_tls.clients.following import FollowingContext, trusts
+from fg_tls.clients.following import FollowingContext
 from fg_tls.clients.origins import Destination, Origin, destination
+from fg_tls.clients.peer_connection import PeerConnection
+from fg_tls.clients.transport import PeerTransport
 from fg_tls.clock import SYSTEM, Clock
 from fg_tls.errors import PeerError
 from fg_tls.host.store import Store
@@ -40,7 +39,7 @@ def connect(
 
     Without a token, that of a server of this user on this machine is used where `url` is its address; `service` limits
     that to one kind. The client follows renewals, new authorities and revocations for as long as it lives. A request
-    that cannot be sent or answered raises PeerError.
+    that cannot be sent or answered raises PeerError, and so does an answer that breaks off.
 
     Raises:
         PeerError: `url` is no URL, or it leaves this machine in clear text (`insecure` allows that, without a token).
@@ -48,7 +47,14 @@ def connect(
         StoreError, CertificateError: the files of this host cannot be used.
     """
     goal = destination(url, token=token, token_file=token_file, service=service, insecure=insecure)
-    return PeerClient(goal, httpx.URL(url).path, store=store or Store(), timeout=timeout, clock=clock)
+    store = store or Store()
+    return httpx.Client(
+        base_url=f"{goal.origin}{httpx.URL(url).path}",
+        auth=_OneOrigin(goal),
+        transport=PeerTransport(_context(goal, store, clock), store=store, clock=clock),
+        timeout=timeout,
+        trust_env=False,  # the transport knows for which hosts the environment may name a proxy
+    )
 
 
 def http_connection(
@@ -61,127 +67,14 @@ def http_connection(
     timeout: float = _TIMEOUT,
     insecure: bool = False,
     clock: Clock = SYSTEM,
-) -> http.client.HTTPConnection:
+) -> PeerConnection:
     """A connection of the standard library to the server of `url`, for much data in few requests; else as `connect`.
 
     Every request on it carries the token.
     """
     goal = destination(url, token=token, token_file=token_file, service=service, insecure=insecure)
-    return PeerConnection(goal, store=store or Store(), timeout=timeout, clock=clock)
-
-
-class PeerClient(httpx.Client):
-    """httpx, with a word about what goes wrong."""
-
-    def __init__(
-        self, goal: Destination, path: str, *, store: Store, timeout: float | httpx.Timeout, clock: Clock
-    ) -> None:
-        self._context = _context(goal, store, clock)
-        super().__init__(
-            base_url=f"{goal.origin}{path}",
-            auth=_OneOrigin(goal),
-            verify=self._context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),  # the latter trusts nobody
-            timeout=timeout,
-            trust_env=not (goal.origin.private or trusts(store.client_material(), goal.origin.host)),
-        )
-        self._store = store
-        self._clock = clock
-        self._changes = 0
-        self._replaced: httpx.BaseTransport | None = None
-
-    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
-        """As in httpx.
-
-        Raises:
-            PeerError: the request could not be sent or answered.
-        """
-        self._reconnect_if_changed()
-        try:
-            response = super().send(request, **options)
-        except httpx.TransportError as error:
-            raise peer_error(error, Origin.of(str(request.url)), store=self._store, clock=self._clock) from error
-        self._check(response)
-        return response
-
-    def close(self) -> None:
-        """As in httpx."""
-        super().close()
-        if self._replaced is not None:
-            self._replaced.close()
-
-    def _reconnect_if_changed(self) -> None:
-        """Leave connections that were opened with a certificate of ours that was replaced: it may run out on them."""
-        if self._context is None or self._context.changes == self._changes:
-            return
-        self._changes = self._context.changes
-        older, self._replaced = self._replaced, self._transport  # other threads may still be using the one of until now
-        self._transport = self._init_transport(verify=self._context)
-        if older is not None:
-            older.close()
-
-    def _check(self, response: httpx.Response) -> None:
-        stream = response.extensions.get("network_stream")
-        connection = stream.get_extra_info("socket") if stream is not None else None
-        if self._context is None or not isinstance(connection, ssl.SSLSocket) or connection.fileno() < 0:
-            return
-        try:
-            self._context.check(connection, response.request.url.host)
-        except PeerError:
-            response.close()
-            raise
-
-
-class PeerConnection(http.client.HTTPConnection):
-    """http.client, with TLS for https, the token in every request, and a word about what goes wrong."""
-
-    def __init__(self, goal: Destination, *, store: Store, timeout: float, clock: Clock) -> None:
-        super().__init__(goal.origin.host, goal.origin.port, timeout=timeout)
-        self._goal = goal
-        self._context = _context(goal, store, clock)
-        self._store = store
-        self._clock = clock
-
-    def connect(self) -> None:
-        """Connect, and verify who is there.
-
-        Raises:
-            PeerError: that failed.
-        """
-        try:
-            super().connect()
-            if self._context is not None:
-                self.sock = self._context.wrap_socket(self.sock, server_hostname=self.host)
-        except (OSError, PeerError) as error:
-            self.close()
-            raise self._explained(error) from error
-
-    def putrequest(self, method: str, url: str, *args: Any, **options: Any) -> None:
-        """Begin a request, with the token if there is one.
-
-        Raises:
-            PeerError: the certificate of the server does not count any more.
-        """
-        if self._context is not None and isinstance(self.sock, ssl.SSLSocket):
-            self._context.check(self.sock, self.host)
-        super().putrequest(method, url, *args, **options)
-        token = self._goal.token_for(self._goal.origin)
-        if token is not None:
-            self.putheader("Authorization", f"Bearer {token}")
-
-    def getresponse(self) -> http.client.HTTPResponse:
-        """The response to the last request.
-
-        Raises:
-            PeerError: none came.
-        """
-        try:
-            return super().getresponse()
-        except OSError as error:  # RemoteDisconnected is one
-            self.close()
-            raise self._explained(error) from error
-
-    def _explained(self, error: Exception) -> PeerError:
-        return peer_error(error, self._goal.origin, store=self._store, clock=self._clock)
+    store = store or Store()
+    return PeerConnection(goal, _context(goal, store, clock), store=store, timeout=timeout, clock=clock)
 
 
 class _OneOrigin(httpx.Auth):

@@ -26,6 +26,15 @@ def peer_error(error: Exception, origin: Origin, *, store: Store, clock: Clock) 
     return PeerError(f"{origin} ended the connection without an answer; check that it is the server you mean")
 
 
+def interrupted(error: Exception, origin: Origin) -> PeerError:
+    """Why an answer of `origin` that had begun did not come to its end."""
+    for cause in _causes(error):
+        sentence = _of_the_network(cause, origin)
+        if sentence is not None:
+            return PeerError(sentence)
+    return PeerError(f"{origin} broke off in the middle of an answer; it may have been restarted: try again")
+
+
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """The error, and what it was raised from, down to that of the system."""
     cause: BaseException | None = error

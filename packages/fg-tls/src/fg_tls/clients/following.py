@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import ssl
+import threading
 from dataclasses import replace
 from typing import Self
 
@@ -29,6 +30,7 @@ class FollowingContext(ssl.SSLContext):
     _ours: Live | None
     _hosts: dict[str, ssl.SSLContext]
     _changes: int
+    _lock: threading.RLock  # pools of connections are shared by threads
 
     @classmethod
     def of(cls, source: Source, *, clock: Clock = SYSTEM, ours: Source | None = None) -> Self:
@@ -43,13 +45,19 @@ class FollowingContext(ssl.SSLContext):
         context._ours = Live(ours) if ours is not None else None
         context._hosts = {}
         context._changes = 0
+        context._lock = threading.RLock()
         return context
 
     @property
     def changes(self) -> int:
         """How often certificate or trust were replaced; connections from before show what counted then."""
-        self._follow()
-        return self._changes
+        with self._lock:
+            self._follow()
+            return self._changes
+
+    def is_for(self, host: str) -> bool:
+        """Whether one of our authorities may vouch for `host`, so that no other is trusted there."""
+        return trusts(self._live.material, host)
 
     def wrap_socket(
         self,
@@ -87,19 +95,23 @@ class FollowingContext(ssl.SSLContext):
         der = connection.getpeercert(binary_form=True)
         assert der is not None, "a server without a certificate ends the handshake"
         certificate = read_der(der)
-        self._follow()
-        check_server(certificate, self._live.material, self._clock())
-        if self._ours is not None and not _same_host(certificate, self._ours):
+        with self._lock:
+            self._follow()
+            material = self._live.material
+            own = self._ours is None or _same_host(certificate, self._ours)
+        check_server(certificate, material, self._clock())
+        if not own:
             raise PeerError(
                 f"the server at {host} does not show the certificate of this host, so it does not get the token that "
                 "was found here; give its token with --auth-token-file"
             )
 
     def _for(self, host: str) -> ssl.SSLContext:
-        self._follow()
-        if host not in self._hosts:
-            self._hosts[host] = _context(self._live.material, host, self._clock)
-        return self._hosts[host]
+        with self._lock:
+            self._follow()
+            if host not in self._hosts:
+                self._hosts[host] = _context(self._live.material, host, self._clock)
+            return self._hosts[host]
 
     def _follow(self) -> None:
         if self._live.changed():
