@@ -5,6 +5,8 @@ import multiprocessing
 import os
 import tempfile
 import threading
+import time
+from contextlib import ExitStack
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +26,7 @@ NOW = SYSTEM()
 AUTHORITY = Authority.create("Household", private_constraints(), now=NOW)
 OTHER = Authority.create("Other", private_constraints(), now=NOW)
 LONGEST_WAIT = 30
+PAUSE = 0.02  # seconds between two attempts to take a lock
 
 
 def identity(authority=AUTHORITY):
@@ -248,6 +251,40 @@ def test_a_writer_that_does_not_end_is_named(tmp_path):
         pytest.fail("two hold the lock")
     with second.held(longest_wait=0), second.held(longest_wait=0), named, first.held(longest_wait=0):
         pytest.fail("two hold the lock")
+
+
+def opened(path):
+    """How often this process has the file open."""
+    return sum(link.is_symlink() and link.readlink() == path for link in Path("/proc/self/fd").iterdir())
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="sees by /proc who waits")
+def test_whoever_waited_for_a_lock_that_is_gone_waits_for_the_one_in_its_place(tmp_path):
+    path, held = tmp_path / "lock", threading.Event()
+
+    def wait():
+        with FileLock(path).held(LONGEST_WAIT):
+            held.set()
+
+    with ExitStack() as newer:
+        with FileLock(path).held():
+            threading.Thread(target=wait, daemon=True).start()
+            deadline = time.monotonic() + LONGEST_WAIT
+            while opened(path) < 2 and time.monotonic() < deadline:
+                time.sleep(0.001)
+            path.unlink()
+            newer.enter_context(FileLock(path).held(longest_wait=0))
+        assert not held.wait(10 * PAUSE)
+    assert held.wait(LONGEST_WAIT)
+
+
+def test_a_lock_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "lock").mkdir()
+    with (
+        pytest.raises(StoreError, match=f"cannot write to {tmp_path}: Is a directory"),
+        FileLock(tmp_path / "lock").held(),
+    ):
+        pytest.fail("a directory is no lock")
 
 
 def test_state_is_merged_and_a_damaged_file_forgets_rather_than_fails(store):

@@ -30,7 +30,7 @@ class FileLock:
         """Hold the lock for the block.
 
         Raises:
-            StoreError: another process holds it for longer than `longest_wait` seconds.
+            StoreError: another process holds it for longer than `longest_wait` seconds, or the file cannot be written.
         """
         with self._threads:
             fd = self._opened(longest_wait) if self._depth == 0 else None
@@ -43,16 +43,35 @@ class FileLock:
                     os.close(fd)
 
     def _opened(self, longest_wait: float) -> int:
-        # A file, not the directory: NFS locks only what is open for writing. Whatever the umask was, we can open it.
-        self._path.touch(0o600)
-        self._path.chmod(0o600)
-        fd = os.open(self._path, os.O_RDWR)
+        deadline = time.monotonic() + longest_wait
         try:
-            _lock(fd, self._path, time.monotonic() + longest_wait)
-        except BaseException:  # Ctrl-C too must not leave the file open
-            os.close(fd)
-            raise
-        return fd
+            while True:
+                fd = _locked(self._path, deadline)
+                if _is_at(fd, self._path):
+                    return fd
+                os.close(fd)  # it was removed or moved away while we waited, and others lock the one there is now
+        except OSError as error:
+            raise StoreError(f"cannot write to {self._path.parent}: {error.strerror or error}") from error
+
+
+def _locked(path: Path, deadline: float) -> int:
+    # A file, not the directory: NFS locks only what is open for writing. Whatever the umask was, we can open it.
+    path.touch(0o600)
+    path.chmod(0o600)
+    fd = os.open(path, os.O_RDWR)
+    try:
+        _lock(fd, path, deadline)
+    except BaseException:  # Ctrl-C too must not leave the file open
+        os.close(fd)
+        raise
+    return fd
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _lock(fd: int, path: Path, deadline: float) -> None:
