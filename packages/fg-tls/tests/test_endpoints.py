@@ -237,6 +237,21 @@ def test_a_directory_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatc
         pass
 
 
+def test_a_record_that_cannot_be_removed_does_not_fail_a_server_that_has_ended(caplog):
+    with announced(endpoint()) as found:
+        (found.path.parent / ".lock").unlink()
+        (found.path.parent / ".lock").mkdir()
+    assert f"cannot remove {found.path}" in caplog.text
+    with pytest.raises(EndpointError, match=r"cannot write to .*: Is a directory"), announced(endpoint()):
+        pass
+
+
+@pytest.mark.parametrize("name", ["/etc", "..", "a/b", "*"])
+def test_only_a_service_is_looked_for(name):
+    with pytest.raises(EndpointError, match="cannot name a service or a job"):
+        endpoints(name)
+
+
 def test_whether_a_process_listens():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

@@ -11,19 +11,22 @@ what a server has just written.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from fg_config.files import atomic_write, private_directory
 from fg_config.paths import config_dir
-from fg_tls.errors import EndpointError
+from fg_tls.errors import EndpointError, StoreError
 from fg_tls.host.processes import ProcessMark
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -77,6 +80,8 @@ def announced(endpoint: Endpoint) -> Iterator[Endpoint]:
             f"cannot write {path}: {error.strerror}; make {config_dir()} writable, or name another directory with "
             "FORGATHER_CONFIG_DIR"
         ) from error
+    except StoreError as error:
+        raise EndpointError(str(error)) from error
     try:
         yield endpoint
     finally:
@@ -84,9 +89,13 @@ def announced(endpoint: Endpoint) -> Iterator[Endpoint]:
 
 
 def endpoints(service: str | None = None) -> list[Endpoint]:
-    """The servers of this user that run on this machine, by service and port; files that are no record are skipped."""
+    """The servers of this user that run on this machine, by service and port; files that are no record are skipped.
+
+    Raises:
+        EndpointError: `service` is no name of a service.
+    """
     directory = config_dir()
-    files = [*directory.glob(f"{service or '*'}/*.json"), *directory.glob("jobs/*/endpoint.json")]
+    files = [*directory.glob(f"{_name(service) if service else '*'}/*.json"), *directory.glob("jobs/*/endpoint.json")]
     found = [endpoint for path in files if (endpoint := _read(path)) is not None and endpoint.alive]
     wanted = (each for each in found if service is None or each.service == service)
     return sorted(wanted, key=lambda each: (each.service, each.port, each.job or ""))
@@ -173,12 +182,18 @@ def _typed(kind: type[T], value: Any) -> T:
 
 
 def _withdraw(path: Path, data: str) -> None:
-    """Remove our own record, but not that of a server which has taken its place since."""
+    """Remove our own record, but not that of a server which has taken its place since.
+
+    What cannot be removed is left: nobody believes it once this process has ended, and the server has served its time.
+    """
     if not path.parent.is_dir():
         return
-    with _locked(path.parent):
-        if path.is_file() and path.read_text("utf-8", "replace") == data:
-            path.unlink()
+    try:
+        with _locked(path.parent):
+            if path.is_file() and path.read_text("utf-8", "replace") == data:
+                path.unlink()
+    except (OSError, StoreError) as error:
+        logger.warning("cannot remove %s: %s", path, error)
 
 
 def _sweep(directory: Path) -> None:
@@ -188,14 +203,8 @@ def _sweep(directory: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
+def _locked(directory: Path) -> AbstractContextManager[None]:
     """Let no other server write or remove a record in `directory` meanwhile."""
-    import fcntl  # imported here: there is none on other systems
+    from fg_tls.host.locks import FileLock  # imported here: it needs fcntl, which other systems do not have
 
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+    return FileLock(directory / ".lock").held()
