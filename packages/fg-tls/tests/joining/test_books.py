@@ -48,6 +48,7 @@ MEMBERS = st.builds(
     issued=st.lists(st.builds(Issued, serial=st.integers(1, 2**159), not_after=TIMES)).map(tuple),
     joined=TIMES,
     last_seen=TIMES,
+    shown=st.none() | st.integers(1, 2**159),
     phase=st.integers(0, 3),
     revoked=st.none() | TIMES,
 )
@@ -97,11 +98,11 @@ def test_the_books_are_private_whatever_the_umask(issuer):
     assert issuer.books.path.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_member_keeps_its_certificates_until_they_run_out(issuer):
+def test_a_member_keeps_its_certificates_until_nobody_can_return_by_them(issuer):
     first = certificate(issuer, "a1", ["wopr.lan"])
     second = certificate(issuer, "a1", ["joshua.lan"], now=NOW + 20 * DAY)
-    third = certificate(issuer, "a1", ["joshua.lan"], now=NOW + 40 * DAY)
-    for each, when in ((first, NOW), (second, NOW + 20 * DAY), (third, NOW + 40 * DAY)):
+    third = certificate(issuer, "a1", ["joshua.lan"], now=NOW + 121 * DAY)
+    for each, when in ((first, NOW), (second, NOW + 20 * DAY), (third, NOW + 121 * DAY)):
         issuer.books.record_issue(each, now=when)
     entry = issuer.books.member("a1")
     assert [each.serial for each in entry.issued] == [second.serial, third.serial]
@@ -130,15 +131,16 @@ def test_a_member_lives_until_it_cannot_return(issuer):
 
 
 def test_a_call_is_written_down_now_and_then_and_a_new_phase_at_once(issuer):
-    issuer.books.record_issue(certificate(issuer, "a1"), now=NOW)
+    known = certificate(issuer, "a1")
+    issuer.books.record_issue(known, now=NOW)
     before = issuer.books.path.stat().st_ino
-    issuer.books.seen("a1", now=NOW + timedelta(seconds=25))
+    issuer.books.seen(known, now=NOW + timedelta(seconds=25))
     assert issuer.books.path.stat().st_ino == before
-    issuer.books.seen("a1", now=NOW + timedelta(seconds=50), phase=1)
+    issuer.books.seen(known, now=NOW + timedelta(seconds=50), phase=1)
     assert (issuer.books.member("a1").phase, issuer.books.member("a1").last_seen) == (1, NOW + timedelta(seconds=50))
-    issuer.books.seen("a1", now=NOW + timedelta(hours=1))
+    issuer.books.seen(known, now=NOW + timedelta(hours=1))
     assert (issuer.books.member("a1").phase, issuer.books.member("a1").last_seen) == (1, NOW + timedelta(hours=1))
-    issuer.books.seen("nobody", now=NOW, phase=1)
+    issuer.books.seen(certificate(issuer, "nobody"), now=NOW, phase=1)
     assert issuer.books.member("nobody") is None
 
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+from datetime import timedelta
 
 import pytest
 
@@ -10,6 +11,8 @@ from fg_tls.clock import SYSTEM
 from fg_tls.host.locks import FileLock
 from fg_tls.membership import keeper as keepers
 from fg_tls.membership.keeper import Keeper, keeping
+from fg_tls.membership.renewal import renew
+from fg_tls.pki.names import Names
 
 from .household import LONGEST_WAIT, Household, SetClock
 
@@ -60,6 +63,19 @@ def test_it_renews_what_is_due(running, clock):
     assert keeper.done.acquire(timeout=LONGEST_WAIT)
     keeper.stop()
     assert store.identity().certificate.not_before > old.not_before
+
+
+def test_a_clock_that_was_ahead_for_a_while_leaves_no_certificate_of_the_future(running, clock):
+    """On the host of the authority: nobody would believe it until then, and nobody could renew."""
+    store, now = running.member("a"), clock()
+    clock.now = now + timedelta(days=25)
+    Keeper(running.store, clock).round()
+    renew(store, clock, names=Names())
+    clock.now = now
+    assert not running.store.identity().certificate.valid_at(now)
+    Keeper(running.store, clock).round()
+    assert running.store.identity().certificate.valid_at(now)
+    assert renew(store, clock, names=Names()).certificate.valid_at(now)
 
 
 def test_it_goes_on_after_failures_until_an_issuer_is_back(household, clock):

@@ -69,7 +69,7 @@ def test_the_host_of_the_authority_renews_without_asking_anybody(household, cloc
     new = renew(household.store, clock, names=NO_NAMES).certificate
     assert new.member == old.member
     assert new.valid_at(clock())
-    assert {each.serial for each in household.issuer.books.member(member_id("authority")).issued} == {new.serial}
+    assert household.issuer.books.member(member_id("authority")).issued[-1].serial == new.serial
 
 
 @pytest.mark.parametrize(("days", "admitted"), [(31, True), (119, True), (121, False)])

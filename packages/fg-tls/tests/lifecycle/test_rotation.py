@@ -65,8 +65,8 @@ def test_a_report_of_the_bulletin_before_a_phase_is_none_of_that_phase(running, 
 
 def test_many_that_go_on_with_one_replacement_are_one(household, clock):
     """A person and the keepers of several processes take turns, in its beginning and in each later phase."""
-    waited_for, old = member_id("a"), household.store.authority().certificate
-    household.member("a")
+    old = household.store.authority().certificate
+    waited_for = household.member("a").identity().certificate
     assert {each.phase for each in at_once(rotate, household.store, clock)} == {"trust"}
     trusted = household.store.cluster_authorities()
     assert (len(trusted), trusted[0]) == (2, old)

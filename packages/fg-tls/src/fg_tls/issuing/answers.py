@@ -113,14 +113,16 @@ def following(
     machines are often all called the same.
 
     Raises:
-        JoinError: the member is revoked.
+        JoinError: the member is revoked, or has called with a newer certificate since.
     """
     try:
-        return issuer.issue(public_key, member=member, wanted=wanted or certificate.names, came_from=came_from)
+        return issuer.issue(
+            public_key, member=member, wanted=wanted or certificate.names, after=certificate, came_from=came_from
+        )
     except JoinError as error:
         logger.warning("member %s gets no new host names: %s", member.id, error)
         kept = Names(hostnames=certificate.names.hostnames, addresses=wanted.addresses)
-        return issuer.issue(public_key, member=member, wanted=kept, came_from=came_from)
+        return issuer.issue(public_key, member=member, wanted=kept, after=certificate, came_from=came_from)
 
 
 def _admitted(issuer: Issuer, certificate: Certificate) -> Member:
@@ -128,8 +130,8 @@ def _admitted(issuer: Issuer, certificate: Certificate) -> Member:
     entry = issuer.books.member(member.id) if member else None
     if member is None or entry is None:
         raise JoinError("the member is not in the books of this issuer; let it join with `forgather tls join`")
-    if entry.revoked is not None:
-        raise JoinError(f"member {member.id} was revoked on {entry.revoked:%Y-%m-%d}; let it join again")
+    if refusal := entry.refusal(certificate, issuer.clock()):
+        raise JoinError(refusal)
     return member
 
 
@@ -138,11 +140,6 @@ def _refuse_late(certificate: Certificate, now: datetime) -> None:
         raise JoinError(
             f"the certificate ran out on {certificate.not_after:%Y-%m-%d}, more than {RETURN_PERIOD.days} days ago; "
             "join again: `forgather tls join-token` on the host of the authority, `forgather tls join` on this one"
-        )
-    if now < certificate.not_before:
-        raise JoinError(
-            f"the certificate holds from {certificate.not_before:%Y-%m-%d %H:%M} UTC, and here it is "
-            f"{now:%Y-%m-%d %H:%M}; set the clock of the machine that is wrong"
         )
 
 

@@ -11,7 +11,10 @@ from fg_tls.pki.names import Names, parse_names
 
 # How long after its last certificate ran out a member may still come back, and nobody else gets its names.
 RETURN_PERIOD: Final = timedelta(days=90)
+# How long a host may take to call with the certificate that it joined for, before its names are free for others.
+CLAIM_PERIOD: Final = timedelta(minutes=1)
 MOST_WRONG_MACS: Final = 5
+_MOST_CERTIFICATES: Final = 1000  # of one member, so that none can fill the books and the revocation list
 _NO_NAMES: Final = Names()
 
 
@@ -86,7 +89,10 @@ class MemberEntry:
     hostname: str  # what it calls itself, for people
     names: Names  # of its newest certificate
     bound: Names = _NO_NAMES  # those that a person has set for it; none: those it asks for
-    issued: tuple[Issued, ...]
+    issued: tuple[Issued, ...]  # the newest one last
+    shown: int | None = (
+        None  # serial of the newest one that it has called with; None: it has not called since it joined
+    )
     joined: datetime
     last_seen: datetime
     phase: int = 0  # of the authority's replacement, as the member last reported
@@ -106,15 +112,53 @@ class MemberEntry:
         )
 
     def with_certificate(self, certificate: Certificate, now: datetime) -> Self:
-        """After one more certificate; those that have run out need no more revoking and are struck out."""
+        """After one more certificate; those by which nobody comes back any more are struck out."""
         issued = Issued(serial=certificate.serial, not_after=certificate.not_after)
-        valid = tuple(each for each in self.issued if each.not_after > now and each.serial != issued.serial)
-        return replace(self, names=certificate.names, issued=(*valid, issued), last_seen=max(now, self.last_seen))
+        kept = tuple(
+            each for each in self.issued if each.not_after + RETURN_PERIOD >= now and each.serial != issued.serial
+        )
+        return replace(self, names=certificate.names, issued=(*kept, issued), last_seen=now)
+
+    def with_shown(self, certificate: Certificate) -> Self:
+        """After it has called with `certificate`, which is written down if these books are older than it is."""
+        issued = Issued(serial=certificate.serial, not_after=certificate.not_after)
+        known = any(each.serial == issued.serial for each in self.issued)
+        return replace(self, shown=issued.serial, issued=self.issued if known else (*self.issued, issued))
+
+    def refusal(self, shown: Certificate | None, now: datetime) -> str | None:
+        """Why whoever shows that certificate gets no next one; None when it does.
+
+        An answer may be lost, so the certificate before the newest one counts until the newest one is shown, and no
+        longer: somebody who finds an old key must not become the member with it. If the finder is quicker, it is the
+        member that is refused, and a person learns of it (as with the refresh tokens of RFC 9700, section 4.14.2).
+        """
+        if self.revoked is not None:
+            return f"member {self.id} was revoked on {self.revoked:%Y-%m-%d}; let it join again"
+        if shown is not None and self.is_behind(shown):
+            return (
+                f"member {self.id} has called with a newer certificate since; if this host was restored from a backup, "
+                f"or was copied, end the old membership with `forgather tls revoke {self.id}` on the host of the "
+                "authority, and let this host join again"
+            )
+        if len(self.issued) >= _MOST_CERTIFICATES and self.issued[0].not_after + RETURN_PERIOD >= now:
+            return f"member {self.id} was issued {len(self.issued)} certificates within months, which no host needs"
+        return None
+
+    def is_behind(self, certificate: Certificate) -> bool:
+        """Whether the member has called with a newer certificate; by the order in the books, as clocks may jump."""
+        order = [each.serial for each in self.issued]
+        if self.shown not in order or certificate.serial not in order:
+            return False
+        return order.index(certificate.serial) < order.index(self.shown)
 
     def is_live(self, now: datetime) -> bool:
         """Whether the member has a certificate that holds, or ran out so recently that it may come back."""
         newest = max((each.not_after for each in self.issued), default=self.joined)
         return self.revoked is None and now < newest + RETURN_PERIOD
+
+    def is_unclaimed(self, now: datetime) -> bool:
+        """Whether a host has joined and was not heard of again: the answer may never have reached it."""
+        return self.revoked is None and self.shown is None and now - self.joined > CLAIM_PERIOD
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -125,6 +169,7 @@ class MemberEntry:
             "bound": _names_to_json(self.bound),
             # Serial numbers have up to 160 bits, which many readers of JSON would round.
             "issued": [{"serial": f"{each.serial:x}", "not_after": each.not_after.isoformat()} for each in self.issued],
+            "shown": None if self.shown is None else f"{self.shown:x}",
             "joined": self.joined.isoformat(),
             "last_seen": self.last_seen.isoformat(),
             "phase": self.phase,
@@ -143,6 +188,7 @@ class MemberEntry:
                 Issued(serial=int(each["serial"], 16), not_after=datetime.fromisoformat(each["not_after"]))
                 for each in data["issued"]
             ),
+            shown=None if data["shown"] is None else int(data["shown"], 16),
             joined=datetime.fromisoformat(data["joined"]),
             last_seen=datetime.fromisoformat(data["last_seen"]),
             phase=int(data["phase"]),

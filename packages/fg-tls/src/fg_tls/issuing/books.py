@@ -9,7 +9,7 @@ which is why only its owner can read it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -37,12 +37,25 @@ class Ledger:
     rotation: dict[str, Any] = field(default_factory=dict)
 
     def record_issue(self, certificate: Certificate, *, now: datetime, hostname: str = "") -> MemberEntry:
-        """Write down a certificate under its member, who is new or has been issued others."""
+        """Write down a certificate under its member, who is new or has been issued others.
+
+        Who is new has not joined over the network, and needs not call to be believed.
+        """
         assert certificate.member is not None, "the authority issues to members only"
         known = self.members.get(certificate.member.id)
-        entry = known or MemberEntry.joined_at(now, certificate.member, hostname=hostname)
+        entry = known or MemberEntry.joined_at(now, certificate.member, hostname=hostname).with_shown(certificate)
         self.members[entry.id] = entry.with_certificate(certificate, now)
         return self.members[entry.id]
+
+    def end_unclaimed(self, hostnames: Collection[str], *, now: datetime) -> bool:
+        """Revoke members that were not heard of since they joined, and hold one of these names; whether there are any.
+
+        Whose answer was lost asks again with another token, and must not be in its own way.
+        """
+        names = {*hostnames} - {"localhost"}
+        found = [each for each in self.members.values() if each.is_unclaimed(now) and names & {*each.names.hostnames}]
+        self.members |= {each.id: replace(each, revoked=now) for each in found}
+        return bool(found)
 
 
 class Books:
@@ -116,15 +129,18 @@ class Books:
         with self.change() as ledger:
             return ledger.record_issue(certificate, now=now, hostname=hostname)
 
-    def seen(self, member_id: str, *, now: datetime, phase: int | None = None) -> None:
-        """Note that a member has called, and which phase of a replaced authority it has reached."""
-        known = self.member(member_id)
-        if known is None or (phase in (None, known.phase) and now - known.last_seen < _SEEN_EVERY):
+    def seen(self, certificate: Certificate, *, now: datetime, phase: int | None = None) -> None:
+        """Note that a member has called with `certificate`, and which phase of a replaced authority it has reached."""
+        known = self.member(certificate.member.id) if certificate.member else None
+        if known is None or known.is_behind(certificate):
+            return
+        recent = abs(now - known.last_seen) < _SEEN_EVERY  # a clock that was ahead must not leave it seen for ever
+        if recent and phase in (None, known.phase) and known.shown == certificate.serial:
             return
         with self.change() as ledger:
-            entry = ledger.members[member_id]
+            entry = ledger.members[known.id].with_shown(certificate)
             reached = entry.phase if phase is None else phase
-            ledger.members[member_id] = replace(entry, last_seen=now, phase=reached)
+            ledger.members[known.id] = replace(entry, last_seen=now, phase=reached)
 
     def revoke(self, member_id: str, *, now: datetime) -> tuple[int, ...]:
         """Refuse a member from now on; gives the serials of its certificates that have not run out.

@@ -22,6 +22,7 @@ from fg_tls.issuing.bulletin import Bulletin
 from fg_tls.issuing.granting import grant
 from fg_tls.issuing.join_messages import JoinRequest, answer_mac, same_mac
 from fg_tls.issuing.join_token import JoinToken
+from fg_tls.issuing.revoking import publish
 from fg_tls.pki.certificates import Certificate, Member, Role
 from fg_tls.pki.names import Address, Names, parse_names
 from fg_tls.pki.signing_requests import requested_key
@@ -103,9 +104,13 @@ class Issuer:
             now = self.clock()
             token = _usable(ledger, request.token_id, now)
             member = Member(cluster=self.store.authority().cluster, role=token.role, id=str(uuid.uuid4()))
+            wanted = parse_names(request.names)
+            ended = ledger.end_unclaimed(token.names.hostnames or wanted.hostnames, now=now)
             ledger.members[member.id] = MemberEntry.joined_at(now, member, hostname=request.hostname, bound=token.names)
-            certificate = self._issued(ledger, public_key, member, parse_names(request.names), came_from)
+            certificate = self._issued(ledger, public_key, member, wanted, came_from)
             ledger.tokens[token.id] = token.spent(now)
+        if ended:
+            publish(self.store, self.books, self.clock)
         answer = self.answer(certificate)
         return token.id, answer | {"mac": answer_mac(secret, mac, answer)}
 
@@ -123,14 +128,27 @@ class Issuer:
 
     # --- certificates ------------------------------------------------------------------------------------------------
     def issue(
-        self, public_key: ec.EllipticCurvePublicKey, *, member: Member, wanted: Names, came_from: Address | None = None
+        self,
+        public_key: ec.EllipticCurvePublicKey,
+        *,
+        member: Member,
+        wanted: Names,
+        after: Certificate | None = None,
+        came_from: Address | None = None,
     ) -> Certificate:
         """The next certificate of a member, under those of the wanted names that it may have; it is in the books.
 
+        `after` is the one that the member has shown to get it.
+
         Raises:
-            JoinError: the member is revoked, or another live member holds one of the host names.
+            JoinError: the member gets none after that one, or another live member holds one of the host names.
         """
         with self.books.change() as ledger:
+            known = ledger.members.get(member.id)
+            if known is not None and (refusal := known.refusal(after, self.clock())):
+                raise JoinError(refusal)
+            if known is not None and after is not None:
+                ledger.members[member.id] = known.with_shown(after)
             return self._issued(ledger, public_key, member, wanted, came_from)
 
     def sign(self, public_key: ec.EllipticCurvePublicKey, *, member: Member, names: Names) -> Certificate:
@@ -149,9 +167,6 @@ class Issuer:
         wanted: Names,
         came_from: Address | None,
     ) -> Certificate:
-        known = ledger.members.get(member.id)
-        if known is not None and known.revoked is not None:
-            raise JoinError(f"member {member.id} was revoked on {known.revoked:%Y-%m-%d}; let it join again")
         names = self._granted(ledger, member, wanted, came_from)
         certificate = self.sign(public_key, member=member, names=names)
         ledger.record_issue(certificate, now=self.clock())

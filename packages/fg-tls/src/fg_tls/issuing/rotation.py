@@ -144,13 +144,11 @@ def note(issuer: Issuer, certificate: Certificate, carried_out: tuple[Certificat
     Those must be the authorities of the phase. A phase is in the books a moment before it is in the bulletin, and who
     has carried out the one before has not yet heard of it.
     """
-    if certificate.member is None:
-        return
     rotation = _current(issuer.books)
     if rotation is None or carried_out != rotation.authorities:
-        return issuer.books.seen(certificate.member.id, now=issuer.clock())
+        return issuer.books.seen(certificate, now=issuer.clock())
     done = rotation.phase == TRUST or certificate.issued_by(rotation.successor)
-    issuer.books.seen(certificate.member.id, now=issuer.clock(), phase=rotation.phase if done else None)
+    issuer.books.seen(certificate, now=issuer.clock(), phase=rotation.phase if done else None)
 
 
 def accepted(store: Store) -> tuple[Certificate, ...]:
@@ -236,7 +234,7 @@ def _follow_here(store: Store, books: Books, rotation: Rotation, clock: Clock) -
     if own.member is not None:
         if books.member(own.member.id) is None:
             books.record_issue(own, now=clock(), hostname=next(iter(own.names.hostnames), ""))
-        books.seen(own.member.id, now=clock(), phase=rotation.phase)
+        books.seen(own, now=clock(), phase=rotation.phase)
 
 
 def _state_succession(store: Store, rotation: Rotation) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -12,7 +13,10 @@ from typing import Any, Final
 
 from fg_tls.clock import SYSTEM, Clock
 from fg_tls.endpoints import Endpoint, endpoints
+from fg_tls.errors import StoreError
 from fg_tls.host.store import Store
+from fg_tls.issuing.book_entries import MemberEntry
+from fg_tls.issuing.books import Books
 from fg_tls.issuing.issuer import Issuer
 from fg_tls.issuing.issuer_app import ISSUER_ACCESS, ISSUER_PORT, create_issuer_app
 from fg_tls.issuing.join_token import JoinToken
@@ -26,6 +30,8 @@ SERVICE: Final = "issuer"
 EVERYWHERE: Final = "0.0.0.0"
 _MOST_ENDPOINTS: Final = 3  # each makes a token 25 characters longer
 _MOST_ISSUERS: Final = 6  # URLs that members try in turn
+_LONGEST_CALL: Final = 5.0  # seconds, for a host that has joined to call with its certificate
+_LOOK_EVERY: Final = 0.1
 _LONGEST_MESSAGE: Final = 2**20
 
 
@@ -127,7 +133,7 @@ def _serve(
     def announce(serving: Serving) -> None:
         if until is not None:
             threading.Thread(
-                target=_stop_after, args=(serving, used, _seconds_left(issuer, until)), daemon=True
+                target=_stop_after, args=(serving, used, issuer.books, _seconds_left(issuer, until)), daemon=True
             ).start()
         ready(serving)
 
@@ -157,6 +163,17 @@ def _seconds_left(issuer: Issuer, token: JoinToken) -> float:
     return max((entry.expires - issuer.clock()).total_seconds(), 0) if entry else 0
 
 
-def _stop_after(serving: Serving, used: threading.Event, seconds: float) -> None:
-    used.wait(seconds)
+def _stop_after(serving: Serving, used: threading.Event, books: Books, seconds: float) -> None:
+    """Stop when the token is used and its user has called with the certificate, or has had the time for that."""
+    if used.wait(seconds):
+        deadline = time.monotonic() + _LONGEST_CALL
+        while time.monotonic() < deadline and any(each.shown is None for each in _members(books)):
+            time.sleep(_LOOK_EVERY)
     serving.stop()
+
+
+def _members(books: Books) -> tuple[MemberEntry, ...]:
+    try:
+        return tuple(each for each in books.members() if each.revoked is None)
+    except StoreError:
+        return ()

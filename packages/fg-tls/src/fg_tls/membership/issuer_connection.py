@@ -80,8 +80,8 @@ def post(issuer: IssuerAddress, path: str, body: bytes, *, clock: Clock) -> dict
         except PeerError as error:
             raise JoinError(
                 f"the connection to {issuer.endpoint} broke after the request was sent ({error}), so the token may be "
-                "used up; make a new one with `forgather tls join-token` on the host of the authority, and revoke the "
-                "member that this one may have left there"
+                "used up; make a new one with `forgather tls join-token` on the host of the authority, and join with "
+                "it in a minute, when nobody has come with the certificate that may be lost"
             ) from error
 
 

@@ -22,6 +22,7 @@ from fg_tls.host.store import Identity, Store
 from fg_tls.issuing.bulletin import Bulletin
 from fg_tls.issuing.join_messages import JoinRequest, answer_mac, same_mac
 from fg_tls.issuing.join_token import JoinToken
+from fg_tls.membership.asking import Line
 from fg_tls.membership.issuer_connection import IssuerAddress, find_issuer, post
 from fg_tls.membership.renewal import declined
 from fg_tls.pki import keys
@@ -65,7 +66,16 @@ def join(
     progress(f"the certificate is for {identity.certificate.names}")
     _save(store, identity, bulletin, force=force, now=clock(), progress=progress)
     store.write_state(declined=declined(names or _own_names(store), identity.certificate))
+    _call(Line(store=store, url=issuer.url, clock=clock))
     return identity
+
+
+def _call(line: Line) -> None:
+    """Show the issuer that its answer has arrived: until then, another host may take the place of this one."""
+    try:
+        line.ask("/v1/state?wait=0")
+    except (JoinError, PeerError) as error:
+        logger.info("joined, but the issuer does not know yet; a server that runs here will tell it: %s", error)
 
 
 def _refuse_second_membership(store: Store) -> None:

@@ -67,7 +67,10 @@ class Keeper:
             self._follow()
 
     def _renew_if_due(self) -> None:
-        if due(self._store.identity(), self._clock()):
+        identity, now = self._store.identity(), self._clock()
+        # The clock of the authority's host was ahead when this certificate was made, and was set right since.
+        too_early = self._store.authority_path.is_file() and now < identity.certificate.not_before
+        if too_early or due(identity, now):
             renew(self._store, self._clock)
 
     def _follow(self) -> None:
