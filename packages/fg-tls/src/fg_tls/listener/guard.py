@@ -184,6 +184,7 @@ async def _answer(refusal: JSONResponse, scope: Scope, receive: Receive, send: S
         return await send({"type": "websocket.close", "code": 1008})
     if scope["type"] == "websocket":
         ended_on_purpose.set(True)  # uvicorn takes the answer for a handshake that was not completed
+        del refusal.headers["content-length"]  # uvicorn adds one, at first even to that of the application
     await refusal(scope, receive, send)
 
 

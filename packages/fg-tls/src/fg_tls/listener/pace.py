@@ -177,7 +177,7 @@ def paced_http(base: type[asyncio.Protocol], limits: Limits) -> type[asyncio.Pro
                 cycle.disconnected = True
                 cycle.message_event.set()
             if untouched and (under_way or self._arrival is None or self._arrival.size):
-                self.transport.write(_answer(status, message))
+                self.transport.write(plain_answer(status, message))
             self.transport.close()
 
     return PacedHttp
@@ -213,7 +213,8 @@ async def _hang_up(send: Send, status: HTTPStatus) -> None:
     await send({"type": "http.response.body"})
 
 
-def _answer(status: HTTPStatus, message: str) -> bytes:
+def plain_answer(status: HTTPStatus, message: str) -> bytes:
+    """An answer on the wire, after which the connection ends."""
     body = message.encode("ascii", "replace")
     head = (
         f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: text/plain; charset=utf-8\r\n"

@@ -12,12 +12,12 @@ from functools import partial
 from typing import Any, cast
 
 from starlette.types import ASGIApp, Receive, Scope, Send
-from websockets.exceptions import InvalidState
 
 from fg_tls.listener.door import Door
+from fg_tls.listener.frames import paced_websocket
 from fg_tls.listener.identity import CLIENT_CERTIFICATE
 from fg_tls.listener.limits import DEFAULT, Limits
-from fg_tls.listener.pace import paced, paced_http
+from fg_tls.listener.pace import paced_http
 
 
 def protocol_options(
@@ -31,7 +31,7 @@ def protocol_options(
     inner = with_client_certificate(paced_http(http, limits))
     return {
         "http": partial(_open_door, inner, context, limits),
-        "ws": with_client_certificate(_ending(paced(ws, limits))),
+        "ws": with_client_certificate(paced_websocket(ws, limits)),
         "timeout_keep_alive": limits.keep_alive,
         "h11_max_incomplete_event_size": limits.header_bytes,
     }
@@ -57,19 +57,6 @@ def _open_door(
 ) -> Door:
     make = cast("Any", partial(inner, server_state=server_state, **given))
     return Door(make, connections=server_state.connections, context=context, limits=limits)
-
-
-def _ending(base: type[asyncio.Protocol]) -> type[asyncio.Protocol]:
-    """A WebSocket protocol that can be shut down while its client says good-bye, which breaks off uvicorn's own end."""
-
-    class Ending(base):
-        def shutdown(self) -> None:
-            try:
-                cast("Any", super()).shutdown()
-            except InvalidState:
-                cast("Any", self).transport.close()
-
-    return Ending
 
 
 def _marked(app: ASGIApp, certificate: bytes) -> ASGIApp:

@@ -27,6 +27,8 @@ _LINGER_SECONDS: Final = 0.3
 _DRAIN_SECONDS: Final = 1.0
 # What uvicorn reports as errors when we end open requests on purpose.
 _EXPECTED_AT_THE_END: Final = ("ASGI callable returned without", "Cancel %s running task")
+# What uvicorn reports with a traceback, and the client is told by the code of its close: our log is not for it to fill.
+_FAULTS_OF_CLIENTS: Final = ("Invalid UTF-8 sequence received",)
 
 
 class Server(uvicorn.Server):
@@ -115,11 +117,12 @@ def quiet_signals(server: Server) -> Iterator[None]:
 
 @contextmanager
 def expected_errors_dropped(server: Server) -> Iterator[None]:
-    """Keep out of the log what uvicorn says about requests that were ended on purpose."""
+    """Keep out of the log what uvicorn says about requests that were ended on purpose, and about broken text."""
 
     def keep(record: logging.LogRecord) -> bool:
         on_purpose = server.guard.closing or ended_on_purpose.get()
-        return not (on_purpose and str(record.msg).startswith(_EXPECTED_AT_THE_END))
+        expected = _FAULTS_OF_CLIENTS + (_EXPECTED_AT_THE_END if on_purpose else ())
+        return not str(record.msg).startswith(expected)
 
     uvicorn_logger = logging.getLogger("uvicorn.error")
     uvicorn_logger.addFilter(keep)
