@@ -2,7 +2,9 @@
 
 import shutil
 import signal
+import socket
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -98,7 +100,7 @@ def test_a_conversation(running, environment, run):
     ("words", "message"),
     [
         (["server", "-m", "/no/such/model"], "no such directory: /no/such/model"),
-        (["server", "-m", ".", "--host", "0.0.0.0"], "refuses to listen on 0.0.0.0 port 8137 in clear text"),
+        (["server", "-m", ".", "-p", "0", "-H", "0.0.0.0"], "refuses to listen on 0.0.0.0 port"),
         (["server", "-m", ".", "-p", "0", "--device", "quantum"], "cannot use the device 'quantum'"),
         (["server", "-m", ".", "-p", "0", "--chat-template", "/none"], "/none cannot be read"),
         (["server", "-m", ".", "-p", "0", "--auth-token-file", "/none"], "no token file /none"),
@@ -115,10 +117,34 @@ def test_a_conversation(running, environment, run):
     ],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(model_directory, environment, words, message, run):
+    there_is_a_model = "/no/such/model" not in words
     words = [str(model_directory) if word == "." else word for word in words]
-    code, _, err = run(environment, *words)
+    code, out, err = run(environment, *words)
     assert code == 2
     assert message in err and len(err.splitlines()) == 1
+    assert not (there_is_a_model and out)  # what is wrong is said before the model is loaded
+
+
+def test_an_answer_that_breaks_off(environment, run):
+    """A server that dies while it answers: what came is shown, and that it was not all."""
+    event = b'data: {"choices": [{"delta": {"content": "Hel"}}]}\n\n'
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def die():
+            connection, _ = listener.accept()
+            with connection:
+                while not connection.recv(65536).endswith(b"}"):
+                    pass
+                connection.sendall(head + b"%x\r\n%b\r\n" % (len(event), event))
+
+        thread = threading.Thread(target=die)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        code, out, err = run(environment, "client", "--url", f"{url}/v1", "--message", "Hello")
+        thread.join(WAIT)
+    assert (code, out) == (2, "Hel")
+    assert err == f"{url} broke off in the middle of an answer; it may have been restarted: try again\n"
 
 
 def test_a_port_in_use_is_noticed_before_the_model_is_loaded(running, environment, run):

@@ -6,14 +6,13 @@ import ssl
 import subprocess
 from pathlib import Path
 
-import httpx
 import openai
 import pytest
 
 from fg_inference import ACCESS, ChatFormat, Engine, create_app
 from fg_tls import Store, read_token
 from fg_tls.clock import SYSTEM
-from fg_tls.host.provisioning import init
+from fg_tls.host.provisioning import import_authority, init
 from fg_tls.pki.names import parse_names
 from fg_tls.testing import Listener, conformance_cases, run_case
 
@@ -55,9 +54,35 @@ def test_our_client_finds_url_and_token_of_the_server_on_this_machine(on_the_net
 def test_the_official_client_with_our_authority(on_the_network, provisioned):
     trust = ssl.create_default_context(cafile=Path(provisioned["FORGATHER_CONFIG_DIR"]) / "tls" / "trust.pem")
     key = read_token(Path(on_the_network["token"]))
-    http = httpx.Client(trust_env=False, verify=trust)
+    http = openai.DefaultHttpxClient(verify=trust, trust_env=False)
+    ask = {"model": "tiny", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 24, "temperature": 0}
     with openai.OpenAI(base_url=on_the_network["url"], api_key=key, http_client=http) as client:
         assert [model.id for model in client.models.list()] == ["tiny"]
+        whole = client.chat.completions.create(**ask).choices[0].message.content
+        streamed = [
+            piece.choices[0].delta.content or "" for piece in client.chat.completions.create(**ask, stream=True)
+        ]
+    assert "".join(streamed) == whole != ""
+    assert len(streamed) > 2
+
+
+def test_the_official_client_without_our_authority_sends_nothing(on_the_network):
+    http = openai.DefaultHttpxClient(trust_env=False)
+    options = {"base_url": on_the_network["url"], "api_key": "x" * 64, "http_client": http, "max_retries": 0}
+    with openai.OpenAI(**options) as client, pytest.raises(openai.APIConnectionError) as caught:
+        client.models.list()
+    assert "CERTIFICATE_VERIFY_FAILED" in str(caught.value.__cause__)
+
+
+def test_our_client_on_another_host_needs_the_authority_and_the_token(on_the_network, provisioned, tmp_path, run):
+    """It shares no directory with the server: what it has was brought there."""
+    elsewhere = Store(tmp_path / "elsewhere" / "tls")
+    import_authority(elsewhere, Path(provisioned["FORGATHER_CONFIG_DIR"]) / "tls" / "trust.pem")
+    environment = provisioned | {"FORGATHER_CONFIG_DIR": str(elsewhere.directory.parent)}
+    words = ["client", "--url", on_the_network["url"], "--list-models"]
+    code, out, err = run(environment, *words)
+    assert (code, out) == (2, "") and "401" in err and "--auth-token-file" in err
+    assert run(environment, *words, "--auth-token-file", on_the_network["token"]) == (0, "tiny\n", "")
 
 
 def test_a_host_that_does_not_know_the_authority_sends_nothing(on_the_network, environment, run):
