@@ -134,6 +134,25 @@ def test_force_makes_good_what_is_damaged_and_keeps_a_copy_of_that_too(home):
     assert (copy / "identity.pem").read_bytes() == b"damaged"
 
 
+def test_force_on_a_host_that_has_nothing_keeps_no_copy_of_nothing(store, tmp_path):
+    init(store, force=True, say=lambda line: pytest.fail(line))
+    assert [path.name for path in tmp_path.iterdir()] == ["tls"]
+
+
+def test_force_changes_nothing_when_no_copy_can_be_kept(home):
+    home.directory.with_name("tls.backup-20260301-000000").mkdir()
+    before = {path: path.read_bytes() for path in files_of(home.directory)}
+    long = home.directory / "ca" / ("x" * 250)  # a temporary file beside its copy would have too long a name
+    long.touch()
+    with pytest.raises(StoreError, match=r"cannot keep a copy of .*: File name too long; nothing was changed"):
+        init(home, force=True, clock=now)
+    long.unlink()
+    assert {path: path.read_bytes() for path in files_of(home.directory)} == before
+    init(home, force=True, clock=now)
+    copies = sorted(path.name for path in home.directory.parent.iterdir())
+    assert len(copies) == 3 and not [each for each in copies if each.startswith(".")]
+
+
 def files_of(directory):
     return [path for path in directory.rglob("*") if path.is_file() and path.suffix != ".lock" and path.name != ".lock"]
 
@@ -290,6 +309,23 @@ def test_what_cannot_be_imported_is_one_sentence(home, tmp_path):
     assert [each.name for each in home.imported_authorities()] == ["household.crt"]
 
 
+def test_an_authority_is_not_imported_to_where_nobody_looks_for_it(home, tmp_path):
+    other = tmp_path / "x.pem"
+    other.write_bytes(Authority.create("Other", private_constraints(), now=SYSTEM()).certificate.pem)
+    (home.directory / "config.yaml").write_text("trusted_dir: elsewhere\n")
+    with pytest.raises(StoreError, match=rf"has authorities in {home.directory}/elsewhere; copy {other} there"):
+        import_authority(home, other)
+    own, own_key = made_elsewhere(tmp_path / "authority", "-addext", "keyUsage=critical,keyCertSign")
+    cert, key = made_elsewhere(tmp_path / "elsewhere", *NAMED, "-CA", own, "-CAkey", own_key)
+    with pytest.raises(StoreError, match=rf"copy {own} there"):
+        install(home, cert, key, own)
+    assert not (home.directory / "installed.pem").exists()
+    (home.directory / "config.yaml").write_text("trusted_dir: trusted\n")
+    assert import_authority(home, other) in home.authorities()
+    install(home, cert, key, own)
+    assert [each.name for each in home.imported_authorities()] == ["installed.crt", "other.crt"]
+
+
 def test_a_name_for_an_imported_authority_stays_within_its_directory(home, tmp_path):
     path = tmp_path / "x.pem"
     path.write_bytes(Authority.create("Other", private_constraints(), now=SYSTEM()).certificate.pem)
@@ -354,7 +390,7 @@ def test_status_notices_a_certificate_of_another_cluster(home, tmp_path):
 def test_status_tells_limited_authorities_from_others(home, tmp_path):
     cert, _ = made_elsewhere(tmp_path / "elsewhere", "-addext", "keyUsage=critical,keyCertSign")
     import_authority(home, cert, name="unlimited")
-    limits = Constraints(domains=("lan",), networks=())
+    limits = Constraints(domains=("lan",), networks=(ipaddress.ip_network("10.0.0.0/8"),))
     cert.write_bytes(Authority.create("Limited", limits, now=SYSTEM()).certificate.pem)
     import_authority(home, cert)
     assert {each.name: each.constrained for each in status(home).imported} == {"box": False, "Limited": True}
@@ -373,7 +409,13 @@ def test_enabling_needs_a_certificate_and_keeps_the_comments(store, home, tmp_pa
 def test_clean_removes_our_files_and_no_others(home, tmp_path):
     home.write("notes.txt", b"mine")
     home.write("trusted/friend.crt", home.authority().certificate.pem)
+    (home.directory / "trusted" / "directory.crt").mkdir()
+    (home.directory / "trusted" / "link.crt").symlink_to(tmp_path)
+    for lock in (".keeper.lock", "ca/rotation.lock"):
+        (home.directory / lock).touch()
     assert clean(home) == (home.directory / "notes.txt",)
+    (home.directory / "trusted" / "directory.crt").rmdir()
+    (home.directory / "trusted").rmdir()
     assert [path.name for path in home.directory.rglob("*")] == ["notes.txt"]
     (home.directory / "notes.txt").unlink()
     assert clean(home) == ()

@@ -49,6 +49,8 @@ _OURS: Final = (
     "config.yaml",
     ".*.tmp",  # of a writer that was killed
     "*/.*.tmp",
+    "ca/*.lock",
+    ".keeper.lock",
     ".lock",
 )
 
@@ -135,7 +137,7 @@ def install(
 
     Raises:
         CertificateError: key, chain, purpose or dates are wrong.
-        StoreError: a file cannot be read, or this host belongs to another cluster.
+        StoreError: a file cannot be read, this host belongs to another cluster, or keeps authorities elsewhere.
     """
     now = clock()
     chain = read_pem(read_file(certificate), str(certificate))
@@ -153,6 +155,8 @@ def install(
             store.save_authorities((*trusted, *others))
             store.save_identity(Identity(key=private, chain=tuple(chain)))
         else:
+            if authority is not None:
+                _refuse_other_directory(store, authority)
             _install_brought(store, keys.key_pem(private) + b"".join(each.pem for each in chain), trusted)
     return chain[0]
 
@@ -184,6 +188,7 @@ def import_authority(store: Store, path: Path, *, name: str | None = None, clock
     if not slug:
         raise StoreError(f"{name or found[0].common_name!r} cannot be the name of a file; give --name, such as office")
     with store.writing():
+        _refuse_other_directory(store, path)
         target = store.directory / "trusted" / f"{slug}.crt"
         others = store.imported_authorities().get(target, ())
         if any(each.key_hash != found[0].key_hash for each in others):
@@ -205,16 +210,25 @@ def set_enabled(store: Store, enabled: bool) -> None:
 
 
 def clean(store: Store) -> tuple[Path, ...]:
-    """Remove what this package has written, keys first; gives the files that were left because they are not ours."""
+    """Remove what this package has written, keys first; gives the files that were left.
+
+    Those are not ours, or they are what `trust-system --undo` takes back.
+
+    Raises:
+        StoreError: one of them cannot be removed.
+    """
     if not store.directory.is_dir():
         return ()
-    with store.writing():
-        for pattern in _OURS:
-            for path in sorted(store.directory.glob(pattern)):
-                path.unlink()
-    for directory in (store.directory / "ca", store.directory / "trusted", store.directory):
-        if directory.is_dir() and not any(directory.iterdir()):
-            directory.rmdir()
+    try:
+        with store.writing():
+            for path in (path for pattern in _OURS for path in sorted(store.directory.glob(pattern))):
+                if path.is_symlink() or not path.is_dir():
+                    path.unlink()
+        for directory in (store.directory / "ca", store.directory / "trusted", store.directory):
+            if directory.is_dir() and not any(directory.iterdir()):
+                directory.rmdir()
+    except OSError as error:
+        raise StoreError(f"cannot remove {error.filename or store.directory}: {error.strerror}") from error
     return tuple(sorted(path for path in store.directory.rglob("*") if not path.is_dir()))
 
 
@@ -287,21 +301,31 @@ def _remove(store: Store, *names: str) -> None:
 
 
 def _back_up(store: Store, clock: Clock, say: Say) -> None:
-    """A whole copy beside the directory; it has its name only when it is complete."""
+    """A whole copy beside the directory, if anything is in it; it has its name only when it is complete."""
     source = store.directory
-    for unfinished in source.parent.glob(f".{source.name}.backup-*"):  # of one that was killed
-        shutil.rmtree(unfinished)
+    if not any(path.name != ".lock" for path in source.iterdir()):
+        return
     target = source.with_name(f"{source.name}.backup-{clock():%Y%m%d-%H%M%S}")
-    unfinished = private_directory(source.with_name(f".{target.name}.{uuid.uuid4()}"))
-    for path in sorted(source.rglob("*")):
-        if path.is_dir():
-            private_directory(unfinished / path.relative_to(source))
-        elif path.name != ".lock":
-            atomic_write(unfinished / path.relative_to(source), read_file(path), mode=path.stat().st_mode & 0o777)
     if target.exists():
         target = target.with_name(f"{target.name}-{uuid.uuid4().hex[:6]}")
-    unfinished.rename(target)
+    try:
+        for unfinished in source.parent.glob(f".{source.name}.backup-*"):  # of one that was killed
+            shutil.rmtree(unfinished)
+        _copy(source, private_directory(source.with_name(f".{target.name}.{uuid.uuid4()}"))).rename(target)
+    except OSError as error:
+        raise StoreError(
+            f"cannot keep a copy of {source} as {target}: {error.strerror}; nothing was changed"
+        ) from error
     say(f"The directory as it was is kept as {target}.")
+
+
+def _copy(source: Path, target: Path) -> Path:
+    for path in sorted(source.rglob("*")):
+        if path.is_dir():
+            private_directory(target / path.relative_to(source))
+        elif path.name != ".lock":
+            atomic_write(target / path.relative_to(source), read_file(path), mode=path.stat().st_mode & 0o777)
+    return target
 
 
 def _refuse_other_cluster(store: Store, cluster: str) -> None:
@@ -312,6 +336,16 @@ def _refuse_other_cluster(store: Store, cluster: str) -> None:
         raise StoreError(
             f"this host has a certificate of another cluster in {store.directory}; "
             "to leave that cluster, run `forgather tls clean` first"
+        )
+
+
+def _refuse_other_directory(store: Store, authority: Path) -> None:
+    """Forgather 1.x let the directory of trusted authorities be elsewhere, where others may write too."""
+    found = store.settings().trusted_dir
+    if found not in (None, store.directory / "trusted"):
+        raise StoreError(
+            f"{store.directory / 'config.yaml'} has authorities in {found}; copy {authority} there under a name that "
+            "ends in .crt, or remove trusted_dir from that file"
         )
 
 
