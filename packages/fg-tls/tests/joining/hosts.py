@@ -12,7 +12,7 @@ from fg_tls.host.provisioning import init
 from fg_tls.host.store import Store
 from fg_tls.issuing.issuer import Issuer
 from fg_tls.issuing.join_messages import JoinRequest
-from fg_tls.issuing.running import serve_issuer
+from fg_tls.issuing.running import serve_issuer, serve_one_token
 from fg_tls.pki import keys
 from fg_tls.pki.names import parse_names
 from fg_tls.pki.signing_requests import signing_request
@@ -44,11 +44,18 @@ class Running:
 
 
 @contextmanager
-def served(store, **options):
-    """The issuer of `store`, on a free port of loopback."""
+def served(store, *, until=None, **options):
+    """The issuer of `store`, on a free port of loopback; `until` a token is used."""
     started = queue.Queue()
-    arguments = {"host": "127.0.0.1", "port": 0} | options | {"ready": started.put}
-    thread = threading.Thread(target=serve_issuer, args=(store,), kwargs=arguments)
+    options = {"host": "127.0.0.1", "port": 0} | options
+
+    def serve():
+        if until is None:
+            serve_issuer(store, ready=started.put, **options)
+        else:
+            serve_one_token(store, lambda *_: until, ready=lambda _, serving: started.put(serving), **options)
+
+    thread = threading.Thread(target=serve)
     thread.start()
     running = Running(started.get(timeout=LONGEST_WAIT), thread)
     try:

@@ -15,6 +15,7 @@ from fg_tls.issuing.join_messages import LARGEST_MESSAGE
 from fg_tls.issuing.join_token import JoinToken
 from fg_tls.issuing.running import issuing, running_issuer, token_endpoints
 from fg_tls.membership.joining import join
+from fg_tls.membership.renewal import renew
 from fg_tls.pki.contexts import client_context
 from fg_tls.pki.names import parse_names
 
@@ -90,6 +91,19 @@ def test_without_names_a_host_asks_for_its_own_and_those_of_its_settings(issuer,
         certificate.names.hostnames
     )
     assert "joshua.lan" in wopr.settings().names
+
+
+def test_names_that_were_given_stay_and_those_of_the_host_follow_it(token, wopr):
+    join(wopr, token, names=parse_names(["wopr.lan", "10.9.9.9"]))
+    for own in ("here.lan", "there.lan"):
+        names = renew(wopr, names=parse_names([own])).certificate.names
+        assert set(str(names).split(", ")) == {"wopr.lan", "10.9.9.9", own, "localhost", "127.0.0.1", "::1"}
+
+
+def test_a_host_that_joined_under_its_own_names_is_renamed_when_it_renews(issuer, token, wopr):
+    issuer.books.revoke(issuer.store.identity().certificate.member.id, now=SYSTEM())  # which has the same names
+    join(wopr, token)
+    assert set(renew(wopr, names=parse_names(["new.lan"])).certificate.names.hostnames) == {"new.lan", "localhost"}
 
 
 # --- one membership --------------------------------------------------------------------------------------------------

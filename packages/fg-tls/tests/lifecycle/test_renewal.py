@@ -22,6 +22,7 @@ from fg_tls.pki.signing_requests import signing_request
 from .household import START, Household, SetClock, member_id
 
 NO_NAMES = Names()
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 AUTHORITY = Authority.create("test", private_constraints(), now=START)
 KEY = new_key()
 
@@ -53,6 +54,16 @@ def test_a_host_renews_with_a_new_key_and_stays_who_it_is(running, clock):
     assert new.certificate.not_after == clock() + timedelta(days=30)
     assert {"a.lan", "extra.lan"} <= set(new.certificate.names.hostnames)
     assert not due(new, clock())
+
+
+def test_names_follow_the_host_and_what_was_set_for_it_stays(running, clock):
+    """A laptop in three networks, which is renamed on the way."""
+    store = running.member("a")
+    store.save_settings(hostnames=["set.lan"], addresses=["10.9.9.9"])
+    for own in ("old.lan 10.0.0.5", "old.lan 10.0.1.5 192.168.7.2", "new.lan 10.0.2.5"):
+        names = renew(store, clock, names=parse_names(own.split())).certificate.names
+        assert set(str(names).split(", ")) == LOOPBACK | {"a.lan", "set.lan", "10.9.9.9", *own.split()}
+    assert "10.0.0.5" in renew(running.member("b"), clock, names=parse_names(["10.0.0.5"])).certificate.names
 
 
 def test_a_name_of_another_member_is_not_given_and_costs_nothing(running, clock):

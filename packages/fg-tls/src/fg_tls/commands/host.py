@@ -10,6 +10,9 @@ from fg_tls.commands.action import Action, add_names, as_json, day, named, no_fl
 
 if TYPE_CHECKING:
     from fg_tls.host.status import AuthorityStatus, MemberStatus, Status
+    from fg_tls.host.store import Store
+    from fg_tls.pki.certificates import Certificate
+    from fg_tls.pki.names import Names
 
 
 def _configure_init(parser: argparse.ArgumentParser) -> None:
@@ -113,12 +116,27 @@ def _renew(args: argparse.Namespace) -> int:
     wanted = named(args)
     # What it says about a failure is the error that ends this command; once is enough.
     logging.getLogger("fg_tls.membership.renewal").addHandler(logging.NullHandler())
-    certificate = renew(Store(), names=names_of_this_host() | wanted).certificate
+    store = Store()
+    certificate = renew(store, names=names_of_this_host() | wanted).certificate
+    _set_names(store, certificate, wanted)
     show([("certificate", f"{certificate.names}"), ("", f"until {day(certificate.not_after)}")])
     left_out = declined(wanted, certificate)
     if left_out:
         say(f"the authority did not agree to {', '.join(left_out)}")
     return 1 if left_out else 0
+
+
+def _set_names(store: Store, certificate: Certificate, wanted: Names) -> None:
+    """Keep the names that a person has added and the authority has agreed to."""
+    from fg_tls.pki.names import Names
+
+    known = store.settings().names
+    new = known | Names(
+        hostnames=tuple(each for each in wanted.hostnames if each in certificate.names),
+        addresses=tuple(each for each in wanted.addresses if str(each) in certificate.names),
+    )
+    if new != known:
+        store.save_settings(hostnames=list(new.hostnames), addresses=list(map(str, new.addresses)))
 
 
 def _enable(args: argparse.Namespace) -> int:

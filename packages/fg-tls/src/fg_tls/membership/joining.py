@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fg_tls.clock import SYSTEM, Clock
 from fg_tls.errors import CertificateError, JoinError, PeerError, StoreError
 from fg_tls.host.store import Identity, Store
+from fg_tls.host.this_host import names_of_this_host
 from fg_tls.issuing.bulletin import Bulletin
 from fg_tls.issuing.join_messages import JoinRequest, answer_mac, same_mac
 from fg_tls.issuing.join_token import JoinToken
@@ -59,13 +60,14 @@ def join(
         _refuse_second_membership(store)
     issuer = _find(token, clock, progress)
     progress(f"{issuer.endpoint} has the authority that the token names: {issuer.authority.common_name}")
-    key = keys.new_key()
-    request = _request(token, key, names or _own_names(store))
+    key, own = keys.new_key(), Names() if names else names_of_this_host()
+    wanted = names or own | store.settings().names
+    request = _request(token, key, wanted)
     answer = post(issuer, "/v1/join", request.to_json(token.secret), clock=clock)
     identity, bulletin = _checked(answer, token, request, issuer, key, clock())
     progress(f"the certificate is for {identity.certificate.names}")
-    _save(store, identity, bulletin, force=force, now=clock(), progress=progress)
-    store.write_state(declined=declined(names or _own_names(store), identity.certificate))
+    _save(store, identity, bulletin, names or Names(), force=force, now=clock(), progress=progress)
+    store.write_state(declined=declined(wanted, identity.certificate), own_hostnames=list(own.hostnames))
     _call(Line(store=store, url=issuer.url, clock=clock))
     return identity
 
@@ -103,12 +105,6 @@ def _find(token: JoinToken, clock: Clock, progress: Progress) -> IssuerAddress:
             failures.append(error)
     # A refusal says more than silence elsewhere.
     raise next((each for each in failures if isinstance(each, JoinError)), failures[0])
-
-
-def _own_names(store: Store) -> Names:
-    from fg_tls.host.this_host import names_of_this_host
-
-    return names_of_this_host() | store.settings().names
 
 
 def _request(token: JoinToken, key: ec.EllipticCurvePrivateKey, names: Names) -> JoinRequest:
@@ -168,19 +164,30 @@ def _problems(
 
 
 def _save(
-    store: Store, identity: Identity, bulletin: Bulletin, *, force: bool, now: datetime, progress: Progress
+    store: Store,
+    identity: Identity,
+    bulletin: Bulletin,
+    named: Names,
+    *,
+    force: bool,
+    now: datetime,
+    progress: Progress,
 ) -> None:
+    """Make this host a member; `named` are names that a person has given, which stay whatever the host is called."""
     with store.writing():
+        wanted = store.settings().names | named
         if not force:
             _refuse_second_membership(store)  # another join may have been quicker
         elif _is_member(store):
-            wanted = store.settings().names
             backup = _set_aside(store.directory, now)
             progress(f"what was in {store.directory} is in {backup}")
-            store.save_settings(hostnames=list(wanted.hostnames), addresses=list(map(str, wanted.addresses)))
         store.save_authorities(bulletin.authorities)
         _save_revoked(store, bulletin.revoked)
-        store.save_settings(issuers=list(bulletin.issuers))
+        store.save_settings(
+            issuers=list(bulletin.issuers),
+            hostnames=list(wanted.hostnames),
+            addresses=list(map(str, wanted.addresses)),
+        )
         store.save_identity(identity)
 
 

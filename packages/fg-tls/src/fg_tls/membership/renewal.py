@@ -54,19 +54,18 @@ def due(identity: Identity, now: datetime) -> bool:
 
 
 def renew(store: Store, clock: Clock = SYSTEM, *, names: Names | None = None) -> Identity:
-    """Give this host its next certificate, with the names it had, and as far as the issuer agrees with `names` besides.
+    """Give this host its next certificate, with the names that it has now and those that were set for it.
 
-    Without `names`, those are the names and addresses that this host has now.
+    `names` stand in for those that it has now. The issuer may leave some out.
 
     Raises:
         NotProvisionedError: this host has no certificate of a cluster, or knows no issuer.
         JoinError, PeerError: no issuer renewed it, and why; what was there stays.
     """
     identity = store.identity()
+    own = names_of_this_host() if names is None else names
     try:
-        wanted = (
-            identity.certificate.names | store.settings().names | (names_of_this_host() if names is None else names)
-        )
+        wanted = _kept(store, identity.certificate) | store.settings().names | own
         renewed = _renewed(store, identity, wanted, clock)
     except TlsError as error:
         _remember_failure(store, error, clock())
@@ -75,11 +74,21 @@ def renew(store: Store, clock: Clock = SYSTEM, *, names: Names | None = None) ->
     store.write_state(
         renewed=clock().isoformat(),
         declined=declined(wanted, renewed.certificate),
+        own_hostnames=list(own.hostnames),
         last_failure=None,
         failing_since=None,
     )
     logger.info("renewed the certificate of this host; it holds to %s", renewed.certificate.not_after)
     return renewed
+
+
+def _kept(store: Store, certificate: Certificate) -> Names:
+    """The names of a certificate that are to stay: those that were not just what this host was called at the time.
+
+    Addresses do not stay. A laptop would collect those of every network that it was ever in, and keep others from them.
+    """
+    passing = store.read_state().get("own_hostnames", [])
+    return Names(hostnames=tuple(each for each in certificate.names.hostnames if each not in passing))
 
 
 def declined(wanted: Names, certificate: Certificate) -> list[str]:
