@@ -35,6 +35,7 @@ class Exchange:
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task = asyncio.current_task()
         self._cancel: asyncio.TimerHandle | None = None
+        self._coming: asyncio.Future[Message] | None = None
         self._answered = False
         self._accepted = False
         self._closed = False
@@ -67,6 +68,8 @@ class Exchange:
         finally:
             if self._cancel is not None:
                 self._cancel.cancel()
+            if self._coming is not None:
+                self._coming.cancel()
             if self._ended.done():
                 ended_on_purpose.set(True)
                 await self._close_websocket()
@@ -79,13 +82,18 @@ class Exchange:
         return message if self._room >= 0 else self._gone()
 
     async def _first(self) -> Message:
-        """The next message, or a disconnect as soon as the exchange was ended."""
-        message = asyncio.ensure_future(_call(self._receive))
-        try:
-            await asyncio.wait((message, self._ended), return_when=asyncio.FIRST_COMPLETED)
-            return message.result() if message.done() else self._gone()
-        finally:
-            message.cancel()
+        """The next message, or a disconnect as soon as the exchange was ended.
+
+        An application may give up waiting, and ask again later: what came in between is kept for it.
+        """
+        while True:
+            coming = self._coming = self._coming or asyncio.ensure_future(_call(self._receive))
+            await asyncio.wait((coming, self._ended), return_when=asyncio.FIRST_COMPLETED)
+            if self._coming is coming and coming.done():  # of two who wait, one gets it
+                self._coming = None
+                return coming.result()
+            if self._ended.done():
+                return self._gone()
 
     def _gone(self) -> Message:
         if self._scope["type"] == "websocket":
