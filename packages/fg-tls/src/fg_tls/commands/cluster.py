@@ -8,10 +8,16 @@ import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fg_tls.commands.action import ROLES, Action, add_names, day, named, say, show, span
 from fg_tls.errors import JoinError
+from fg_tls.issuing import ISSUER_PORT
+
+if TYPE_CHECKING:
+    from fg_tls.issuing.issuer import Issuer
+    from fg_tls.issuing.join_token import JoinToken
+    from fg_tls.serving import Serving
 
 _PREFIX = "fgj"
 _VARIABLE = "FORGATHER_JOIN"
@@ -89,7 +95,7 @@ def _of_file(path: Path) -> str:
 
 def _add_listening(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="0.0.0.0", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8767, help="default: %(default)s")
+    parser.add_argument("--port", type=int, default=ISSUER_PORT, help="default: %(default)s")
 
 
 def _configure_join_token(parser: argparse.ArgumentParser) -> None:
@@ -108,29 +114,27 @@ def _configure_join_token(parser: argparse.ArgumentParser) -> None:
 def _join_token(args: argparse.Namespace) -> int:
     from fg_tls.host.store import Store
     from fg_tls.issuing.issuer import TOKEN_LIFETIME, Issuer
-    from fg_tls.issuing.running import running_issuer, serve_issuer, token_endpoints
+    from fg_tls.issuing.running import running_issuer, serve_one_token, token_endpoints
     from fg_tls.pki.names import parse_names
 
-    store = Store()
-    issuer, running = Issuer(store), running_issuer()
-    where = (running.host, running.port) if running else (args.host, args.port)
-    lifetime = args.ttl or TOKEN_LIFETIME
-    store.authority()
-    token = issuer.create_token(
-        endpoints=token_endpoints(store, *where), role=args.role, names=parse_names(args.names), lifetime=lifetime
-    )
+    store, running = Store(), running_issuer()
+    lifetime, names = args.ttl or TOKEN_LIFETIME, parse_names(args.names)
     advice = f"paste it into `forgather tls join` on the other host; it holds once, for {_minutes(lifetime)}"
+
+    def make(issuer: Issuer, endpoints: tuple[str, ...]) -> JoinToken:
+        return issuer.create_token(endpoints=endpoints, role=args.role, names=names, lifetime=lifetime)
+
+    def ready(token: JoinToken, serving: Serving) -> None:
+        print(token.encode(), flush=True)
+        say(f"{advice}\nlistening on port {serving.port} until then; Ctrl-C ends it, and the token with it")
+
     if running or args.no_wait:
-        print(token.encode())
+        store.authority()
+        where = (running.host, running.port) if running else (args.host, args.port)
+        print(make(Issuer(store), token_endpoints(store, *where)).encode())
         say(advice if running else f"{advice}, while `forgather tls serve` runs here")
         return 0
-
-    def ready(_serving: object) -> None:
-        print(token.encode(), flush=True)
-        say(f"{advice}\nlistening on port {args.port} until then; Ctrl-C ends it")
-
-    serve_issuer(store, host=args.host, port=args.port, ready=ready, until=token)
-    used = issuer.books.read().tokens[token.id].used is not None
+    used = serve_one_token(store, make, host=args.host, port=args.port, ready=ready)
     say("a host has joined" if used else "nobody has used the token, and nothing listens for it any more")
     return 0 if used else 1
 
@@ -148,7 +152,6 @@ def _configure_serve(parser: argparse.ArgumentParser) -> None:
 def _serve(args: argparse.Namespace) -> int:
     from fg_tls.host.store import Store
     from fg_tls.issuing.running import serve_issuer
-    from fg_tls.serving import Serving
 
     def ready(serving: Serving) -> None:
         say(f"the issuer listens on {serving.host} port {serving.port}; Ctrl-C ends it")

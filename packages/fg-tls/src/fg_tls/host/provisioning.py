@@ -23,6 +23,7 @@ from fg_tls.host.status import Status as Status
 from fg_tls.host.status import status as status
 from fg_tls.host.store import Identity, Store
 from fg_tls.host.this_host import names_of_this_host
+from fg_tls.issuing import ISSUER_PORT
 from fg_tls.issuing.books import Books
 from fg_tls.pki import keys
 from fg_tls.pki.authority import Authority
@@ -30,7 +31,6 @@ from fg_tls.pki.certificates import Certificate, Member, Role, read_pem
 from fg_tls.pki.checks import check_authority, check_served
 from fg_tls.pki.names import Names, private_constraints
 
-ISSUER_PORT: Final = 8767
 NO_NAMES: Final = Names()
 _MOST_ISSUERS: Final = 4  # URLs of one host, for others to try in turn
 _OURS: Final = (

@@ -124,6 +124,15 @@ class Books:
             kept = {each.id: each for each in ledger.tokens.values() if now - each.expires < _TOKENS_KEPT}
             ledger.tokens = kept | {entry.id: entry}
 
+    def take_back(self, token_id: str) -> bool:
+        """Strike out a token unless somebody has used it; whether somebody has."""
+        with self.change() as ledger:
+            token = ledger.tokens.get(token_id)
+            used = token is not None and token.used is not None
+            if not used:
+                ledger.tokens.pop(token_id, None)
+            return used
+
     def record_issue(self, certificate: Certificate, *, now: datetime, hostname: str = "") -> MemberEntry:
         """Write down a certificate that the authority has signed; do this before handing it out."""
         with self.change() as ledger:

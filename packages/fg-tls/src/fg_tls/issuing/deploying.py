@@ -16,8 +16,8 @@ from typing import Final
 from fg_tls.clock import SYSTEM, Clock
 from fg_tls.errors import JoinError
 from fg_tls.host.store import Store
+from fg_tls.issuing import ISSUER_PORT
 from fg_tls.issuing.issuer import Issuer
-from fg_tls.issuing.issuer_app import ISSUER_PORT
 from fg_tls.issuing.join_token import PREFIX
 from fg_tls.issuing.running import EVERYWHERE, issuing
 from fg_tls.pki.certificates import Role
@@ -89,8 +89,11 @@ def deploy(
         issuer = Issuer(store, clock)
         for destination in wanted:
             progress(f"asking {destination} to join")
-            token = issuer.create_token(endpoints=endpoints, role=role).encode()
-            done.append(_push(token, destination, ssh_options, remote_command))
+            token = issuer.create_token(endpoints=endpoints, role=role)
+            try:
+                done.append(_push(token.encode(), destination, ssh_options, remote_command))
+            finally:
+                issuer.books.take_back(token.id)
             progress(str(done[-1]))
     return done
 

@@ -192,7 +192,7 @@ class Issuer:
 
 def _usable(ledger: Ledger, token_id: str, now: datetime) -> TokenEntry:
     token = ledger.tokens.get(token_id)
-    refusal = "nobody here handed it out" if token is None else token.refusal(now)
+    refusal = "nobody here handed it out, or it was taken back" if token is None else token.refusal(now)
     if token is None or refusal is not None:
         raise JoinError(
             f"the join token does not hold: {refusal}; make a new one with `forgather tls join-token` on the host of "

@@ -25,7 +25,6 @@ from fg_tls.pki.names import Address, as_address
 
 logger = logging.getLogger(__name__)
 
-ISSUER_PORT: Final = 8767
 ISSUER_ACCESS: Final = AccessTable(
     {
         ("GET", "/v1/ca"): PUBLIC,

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 from fg_tls.clock import SYSTEM, Clock
 from fg_tls.endpoints import Endpoint, endpoints
-from fg_tls.errors import StoreError
+from fg_tls.errors import AddressError, StoreError
 from fg_tls.host.store import Store
+from fg_tls.issuing import ISSUER_PORT
 from fg_tls.issuing.book_entries import MemberEntry
 from fg_tls.issuing.books import Books
 from fg_tls.issuing.issuer import Issuer
-from fg_tls.issuing.issuer_app import ISSUER_ACCESS, ISSUER_PORT, create_issuer_app
+from fg_tls.issuing.issuer_app import ISSUER_ACCESS, create_issuer_app
 from fg_tls.issuing.join_token import JoinToken
-from fg_tls.listener.binding import bind
+from fg_tls.listener.binding import bind, listening_address
 from fg_tls.listener.tokens import TokenStore
 from fg_tls.pki.contexts import Material
 from fg_tls.pki.names import as_address
@@ -41,10 +42,9 @@ def serve_issuer(
     host: str = EVERYWHERE,
     port: int = ISSUER_PORT,
     ready: Callable[[Serving], None] | None = None,
-    until: JoinToken | None = None,
     clock: Clock = SYSTEM,
 ) -> None:
-    """Serve the issuer of this host until SIGINT, SIGTERM or `Serving.stop`; or `until` a token is used or ran out.
+    """Serve the issuer of this host until SIGINT, SIGTERM or `Serving.stop`, and tell members where it listens.
 
     Raises:
         NotProvisionedError: the authority is elsewhere.
@@ -53,12 +53,39 @@ def serve_issuer(
     store.authority()
 
     def announce(serving: Serving) -> None:
-        if until is None:
-            _tell_members(store, serving)
+        _tell_members(store, serving)
         if ready is not None:
             ready(serving)
 
-    _serve(Issuer(store, clock), bind(host, port), ready=announce, until=until)
+    _serve(Issuer(store, clock), bind(host, port), ready=announce, until=None)
+
+
+def serve_one_token(
+    store: Store,
+    make: Callable[[Issuer, tuple[str, ...]], JoinToken],
+    *,
+    host: str = EVERYWHERE,
+    port: int = ISSUER_PORT,
+    ready: Callable[[JoinToken, Serving], None],
+    clock: Clock = SYSTEM,
+) -> bool:
+    """Serve the issuer until the token that `make` gives for its endpoints is used or ran out; whether it was used.
+
+    There is no token before the port is ours, and after Ctrl-C (or any other end) one that nobody has used is gone.
+
+    Raises:
+        NotProvisionedError: the authority is elsewhere.
+        AddressError, PortInUseError: it cannot listen there.
+    """
+    store.authority()
+    issuer = Issuer(store, clock)
+    with bind(host, port) as listener:
+        token = make(issuer, token_endpoints(store, *listener.getsockname()[:2]))
+        try:
+            _serve(issuer, listener, ready=partial(ready, token), until=token)
+        finally:
+            used = issuer.books.take_back(token.id)
+    return used
 
 
 def _tell_members(store: Store, serving: Serving) -> None:
@@ -106,11 +133,20 @@ def issuing(
 
 
 def token_endpoints(store: Store, host: str, port: int) -> tuple[str, ...]:
-    """Where a joining host finds an issuer that listens on `host`, under names that its certificate has."""
-    if not ipaddress.ip_address(host).is_unspecified:
-        return (_endpoint(host, port),)
+    """Where a joining host finds an issuer that listens on `host`, under names that its certificate has.
+
+    Raises:
+        AddressError: nobody can listen there.
+    """
+    bound = listening_address(host)
+    if not 0 < port < 65536:
+        raise AddressError(f"port {port} is not between 1 and 65535")
+    if not bound.is_unspecified:
+        return (_endpoint(str(bound), port),)
     names = store.identity().certificate.names
-    addresses = [str(each) for each in names.addresses if each.version == 4 and not each.is_loopback]
+    # A socket for every address of IPv6 takes connections over IPv4 too, but not the other way round.
+    usable = sorted((each for each in names.addresses if each.version <= bound.version), key=lambda each: each.version)
+    addresses = [str(each) for each in usable if not each.is_loopback]
     hostnames = [each for each in names.hostnames if "." in each]
     reachable = [*addresses[: _MOST_ENDPOINTS - 1], *hostnames][:_MOST_ENDPOINTS]
     return tuple(_endpoint(each, port) for each in reachable or ["127.0.0.1"])
