@@ -16,6 +16,7 @@ from fg_config.command_line import main
 from fg_tls import commands
 from fg_tls.host.store import Store
 from fg_tls.issuing.issuer import Issuer
+from fg_tls.issuing.join_token import JoinToken
 from fg_tls.pki import revocation
 from fg_tls.pki.certificates import read_pem
 
@@ -322,6 +323,41 @@ def test_a_join_token_listens_until_a_host_has_joined(ok, tmp_path):
     member = Store(tmp_path / "joiner" / "tls").identity().certificate
     assert "far.lan" in member.names
     member.x509.verify_directly_issued_by(Store().authority().certificate.x509)
+
+
+def handed_out():
+    return Issuer(Store()).books.read().tokens
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_a_join_token_nobody_has_used_ends_with_the_command(ok, ending):
+    ok("init")
+    with started("join-token", "--host", "localhost", "--port", 0) as issuer:
+        token = JoinToken.decode(issuer.stdout.readline())
+        assert list(handed_out()) == [token.id]
+        (endpoint,) = token.endpoints
+        assert "works" in ok("doctor", endpoint)
+        issuer.send_signal(ending)
+        assert issuer.wait(LONGEST_WAIT) == 1
+        assert f"listening on port {endpoint.rpartition(':')[2]} until then" in (said := issuer.stderr.read())
+        assert "Traceback" not in said
+    assert handed_out() == {}
+
+
+def test_there_is_no_join_token_for_a_place_where_nobody_can_listen(ok, tls):
+    ok("init")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for words, said in (
+            (("--host", "127.0.0.1", "--port", port), f"port {port} on 127.0.0.1 is in use"),
+            (("--host", "box.lan"), "'box.lan' is no address to listen on"),
+            (("--host", "box.lan", "--no-wait"), "'box.lan' is no address to listen on"),
+            (("--port", 99999, "--no-wait"), "port 99999 is not between 1 and 65535"),
+            (("--port", 0, "--no-wait"), "port 0 is not between 1 and 65535"),
+        ):
+            code, out, err = tls("join-token", *words)
+            assert (code, out) == (2, "") and said in err
+    assert handed_out() == {}
 
 
 def test_a_join_token_nobody_uses_ends_with_it(ok):

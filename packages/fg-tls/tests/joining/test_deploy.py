@@ -185,6 +185,7 @@ def test_a_host_that_ssh_does_not_know_gets_no_token(issuer, remote, wire):
     (remote.directory / "known_hosts").write_text("")
     (done,) = deploy(issuer.store, [here()], ssh_options=remote.options, host="127.0.0.1", port=0)
     assert done.exit_code == 255
+    assert issuer.books.read().tokens == {}
     assert str(done).startswith(f"ssh cannot reach {here()}: ")
     assert not remote.store.provisioned
 
