@@ -73,7 +73,7 @@ def test_who_guesses_is_told_to_wait(target):
     statuses = [target.statuses(request("GET /items", guess)) for guess in guesses]
     assert statuses[0] == (401,)
     assert set(statuses) == {(401,), (429,)}
-    assert statuses == sorted(statuses), "once told to wait, nobody is heard again at once"
+    assert statuses == sorted(statuses), "once told to wait, a guesser is told so again"
 
 
 def test_an_answer_to_a_wrong_token_tells_nothing_about_the_right_one(target):

@@ -136,11 +136,9 @@ class Guard:
         holder = self._holder(scope)
         if "authorization" not in headers:
             return [holder] if holder is not None else _refuse_unknown()
-        address = (scope.get("client") or ("",))[0]
-        wait = self.throttle.wait(address)
-        bearer = self._bearer(headers) if not wait else None
+        bearer = self._bearer(headers)
         if bearer is None and holder is None:
-            wait = wait or self.throttle.failed(address)
+            wait = self.throttle.failed((scope.get("client") or ("",))[0])
             return _refuse_for(wait) if wait else _refuse_unknown()
         return [each for each in (holder, bearer) if each is not None]
 

@@ -1,13 +1,12 @@
-"""Wrong tokens cost time: after a few, an address has to wait, twice as long after each further one.
+"""Wrong tokens cost time: after a few, an address is told to wait, twice as long after each further one.
 
-Tokens are too long to be guessed at any speed. What the throttle saves is the work and the log of a server under a
-flood of guesses, and it makes the flood visible. So it must never cost more than it saves:
+Tokens are too long to be guessed at any speed. What the throttle does is make a flood of guesses visible in the log
+without filling it, and tell programs that repeat an old token to stop. So it must never cost more than it saves:
 
-- A wait is at most a minute, and it ends for all who come from other addresses at once.
-- Loopback never waits with the right token. All programs of this machine, and all users behind an SSH tunnel, share
-  the one address; if wrong tokens from there locked it, any local program could keep its owner out.
-- Wrong tokens from everywhere together have a limit too (many addresses are cheap, with IPv6 above all). Beyond it
-  every wrong one is told to wait; a right one from an address that is not waiting itself is still heard.
+- A right token is always heard. Everybody behind a router, in an IPv6 network or on this machine may share an address;
+  if wrong tokens locked it, each of them could keep the others out, and so could one forgotten script.
+- A wait is at most a minute.
+- Wrong tokens from everywhere together have a limit too: many addresses are cheap, with IPv6 above all.
 """
 
 from __future__ import annotations
@@ -48,13 +47,6 @@ class Throttle:
         self._records: OrderedDict[str, _Record] = OrderedDict()
         self._all = _Record()
 
-    def wait(self, address: str) -> int:
-        """How many seconds `address` has to wait before its credentials are looked at; 0 for no wait."""
-        if _is_loopback(address):
-            return 0
-        record = self._records.get(_site(address))
-        return _remaining(record, self._now()) if record else 0
-
     def failed(self, address: str) -> int:
         """Note a wrong credential; how many seconds its sender is told to wait, 0 for none."""
         now = self._now()
@@ -66,7 +58,7 @@ class Throttle:
         _count(self._all, now, _FREE_FAILURES_OF_ALL)
         wait = max(_remaining(own, now), _remaining(self._all, now))
         if wait and (own.failures & (own.failures - 1)) == 0:  # powers of two: a flood of guesses is not one of lines
-            logger.warning("%d wrong tokens from %s, which has to wait %d s", own.failures, address, wait)
+            logger.warning("%d wrong tokens from %s, which is told to wait %d s", own.failures, address, wait)
         return wait
 
 
@@ -81,11 +73,6 @@ def _count(record: _Record, now: float, free: int) -> None:
 
 def _remaining(record: _Record, now: float) -> int:
     return math.ceil(max(0.0, record.until - now))
-
-
-def _is_loopback(address: str) -> bool:
-    parsed = _parsed(address)
-    return parsed is None or parsed.is_loopback
 
 
 def _site(address: str) -> str:
