@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -129,6 +130,23 @@ def test_a_running_process_with_the_same_number_is_not_taken_for_the_server(chan
             assert written.path.exists() is not swept
 
 
+def test_the_next_job_sweeps_up_what_killed_ones_left(config_directory):
+    gone = endpoint(job="killed", process=dataclasses.replace(ProcessMark.own(), started=-100.0))
+    with announced(gone):
+        other = gone.path.with_name("state.json")
+        other.write_text(gone.path.read_text())
+        with announced(endpoint(job="next")):
+            assert not gone.path.exists() and other.exists()
+            assert [each.job for each in endpoints()] == ["next"]
+
+
+def test_a_running_process_is_told_by_the_clock_of_the_kernel(monkeypatch):
+    """psutil before 7.1 remembers when the machine was started, as the clock of that moment said."""
+    mark = ProcessMark.own()
+    monkeypatch.setattr("psutil._pslinux.BOOT_TIME", psutil.boot_time() - 3600, raising=False)
+    assert mark.alive and ProcessMark.own().started == pytest.approx(mark.started, abs=1)
+
+
 def test_a_server_removes_its_own_record_only():
     first, second = endpoint(name="first"), endpoint(name="second")
     with announced(second):
@@ -149,6 +167,8 @@ def garbage():
         "port": json.dumps(good | {"port": "4000"}),
         "bool": json.dumps(good | {"port": True}),
         "process": json.dumps(good | {"process": None}),
+        "number": json.dumps(good | {"process": good["process"] | {"pid": -1}}),
+        "start": json.dumps(good | {"process": good["process"] | {"started": 10**400}}),
         "large": json.dumps(good | {"name": "x" * 70_000}),
     }
 

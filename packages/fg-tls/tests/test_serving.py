@@ -19,6 +19,7 @@ from fg_tls import (
     PUBLIC,
     AccessTable,
     AddressError,
+    EndpointError,
     HostNameError,
     PortInUseError,
     Store,
@@ -31,7 +32,7 @@ from fg_tls import (
     token_path,
 )
 from fg_tls.clock import SYSTEM
-from fg_tls.endpoints import endpoints
+from fg_tls.endpoints import endpoints, find
 from fg_tls.host.provisioning import init, set_enabled
 from fg_tls.host.store import Identity
 from fg_tls.pki.names import parse_names
@@ -227,6 +228,15 @@ def test_a_running_server_can_be_found(run):
         assert (found.port, found.urls, found.tls) == (server.serving.port, server.serving.urls, False)
         assert read_token(found.token_file) == server.token
     assert endpoints("test") == []
+
+
+def test_a_server_that_is_part_of_a_job_is_found_by_it(run, config_directory):
+    with run(job="job_1") as server:
+        found = find(job="job_1")
+        assert (found.service, found.port, found.urls) == ("test", server.serving.port, server.serving.urls)
+        assert found.path == config_directory / "jobs" / "job_1" / "endpoint.json"
+    with pytest.raises(EndpointError, match="no server with job job_1 runs on this machine"):
+        find(job="job_1")
 
 
 def test_bodies_are_as_large_as_the_server_allows(start):

@@ -4,8 +4,8 @@
     <config dir>/jobs/<job id>/endpoint.json  of what runs as part of a job
 
 A record is as private as a token, and counts only while the process that wrote it runs. Records of servers that were
-killed are ignored by readers and removed by the next server of the service: a reader that removed them could take away
-what a server has just written.
+killed are ignored by readers and removed by the next server of the service, or the next job: a reader that removed them
+could take away what a server has just written.
 """
 
 from __future__ import annotations
@@ -56,6 +56,13 @@ class Endpoint:
         return config_dir() / _name(self.service) / f"{self.port}.json"
 
     @property
+    def neighbours(self) -> tuple[Path, str]:
+        """The directory that records of its kind share, and the pattern of their paths in it."""
+        if self.job is not None:
+            return config_dir() / "jobs", "*/endpoint.json"
+        return self.path.parent, "*.json"
+
+    @property
     def alive(self) -> bool:
         """Whether the process that serves it runs."""
         return self.process.alive
@@ -72,8 +79,9 @@ def announced(endpoint: Endpoint) -> Iterator[Endpoint]:
     data = _to_json(endpoint)
     try:
         private_directory(path.parent)
-        with _locked(path.parent):
-            _sweep(path.parent)
+        directory, pattern = endpoint.neighbours
+        with _locked(directory):
+            _sweep(directory, pattern)
             atomic_write(path, data, mode=0o600)
     except OSError as error:
         raise EndpointError(
@@ -85,7 +93,7 @@ def announced(endpoint: Endpoint) -> Iterator[Endpoint]:
     try:
         yield endpoint
     finally:
-        _withdraw(path, data)
+        _withdraw(path, data, directory)
 
 
 def endpoints(service: str | None = None) -> list[Endpoint]:
@@ -166,8 +174,8 @@ def _from_json(fields: Mapping[str, Any]) -> Endpoint:
         job=None if fields.get("job") is None else _typed(str, fields["job"]),
         name=_typed(str, fields.get("name", "")),
         process=ProcessMark(
-            pid=_typed(int, process["pid"]),
-            started=float(process["started"]),
+            pid=_positive(process["pid"]),
+            started=_typed(float, process["started"]),
             machine=_typed(str, process["machine"]),
             boot=_typed(str, process["boot"]),
             space=_typed(str, process["space"]),
@@ -181,7 +189,14 @@ def _typed(kind: type[T], value: Any) -> T:
     return value
 
 
-def _withdraw(path: Path, data: str) -> None:
+def _positive(value: Any) -> int:
+    number = _typed(int, value)
+    if number <= 0:
+        raise ValueError(f"{number} is not positive")
+    return number
+
+
+def _withdraw(path: Path, data: str, directory: Path) -> None:
     """Remove our own record, but not that of a server which has taken its place since.
 
     What cannot be removed is left: nobody believes it once this process has ended, and the server has served its time.
@@ -189,15 +204,15 @@ def _withdraw(path: Path, data: str) -> None:
     if not path.parent.is_dir():
         return
     try:
-        with _locked(path.parent):
+        with _locked(directory):
             if path.is_file() and path.read_text("utf-8", "replace") == data:
                 path.unlink()
     except (OSError, StoreError) as error:
         logger.warning("cannot remove %s: %s", path, error)
 
 
-def _sweep(directory: Path) -> None:
-    for path in directory.glob("*.json"):
+def _sweep(directory: Path, pattern: str) -> None:
+    for path in directory.glob(pattern):
         endpoint = _read(path)
         if endpoint is not None and endpoint.process.ended:
             path.unlink(missing_ok=True)

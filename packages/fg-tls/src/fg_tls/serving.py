@@ -66,6 +66,7 @@ def serve(
     max_body: int = MAX_BODY_BYTES,
     limits: Limits = DEFAULT,
     sockets: Sequence[socket.socket] = (),
+    job: str | None = None,
     ready: Callable[[Serving], None] | None = None,
     clock: Clock = SYSTEM,
 ) -> Handover | None:
@@ -75,8 +76,8 @@ def serve(
     if it has one; another source brings its own. Beyond loopback nothing is served in clear text, unless `insecure`.
     `hosts` are names that clients may use besides those of the certificate. Bodies larger than `max_body` bytes are
     refused; `limits` say how long the server waits for clients. `sockets` may hold the one socket that `bind` made
-    before; otherwise `host` and `port` (0: any free one) are bound here, before anything else is done. `ready` is
-    called as soon as requests are accepted. Routes must not be added to `app` later.
+    before; otherwise `host` and `port` (0: any free one) are bound first of all. The server is announced as part of
+    `job`. `ready` is called as soon as requests are accepted. Routes must not be added to `app` later.
 
     After `Serving.handover` it returns the socket, in which clients wait meanwhile: clean up, then `restart()` it.
 
@@ -121,7 +122,7 @@ def serve(
                 stop=server.request_stop,
                 handover=server.request_handover,
             )
-            stack.enter_context(announced(_endpoint(serving)))
+            stack.enter_context(announced(_endpoint(serving, job)))
             logger.info("%s listens on %s port %d", service, bound_host, bound_port)
             if ready is not None:
                 ready(serving)
@@ -160,7 +161,7 @@ def _exposure(listener: socket.socket, *, insecure: bool) -> str | None:
     return warning
 
 
-def _endpoint(serving: Serving) -> Endpoint:
+def _endpoint(serving: Serving, job: str | None) -> Endpoint:
     return Endpoint(
         service=serving.service,
         host=serving.host,
@@ -168,4 +169,5 @@ def _endpoint(serving: Serving) -> Endpoint:
         tls=serving.tls,
         urls=serving.urls,
         token_file=serving.token_file,
+        job=job,
     )

@@ -70,10 +70,12 @@ def _started(pid: int) -> float | None:
     import psutil
 
     try:
+        # First, because psutil before 7.1 remembers it: it would add what it was before a clock was set.
+        boot = psutil.boot_time()
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
             return None
-        return process.create_time() - psutil.boot_time()
+        return process.create_time() - boot
     except (psutil.NoSuchProcess, psutil.AccessDenied):  # the latter is somebody else's, so not the one meant
         return None
 
