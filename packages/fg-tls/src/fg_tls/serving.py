@@ -75,16 +75,15 @@ def serve(
     `service` names the kind of server, and the directory of its token. `tls` "auto" uses the certificate of this host
     if it has one; another source brings its own. Beyond loopback nothing is served in clear text, unless `insecure`.
     `hosts` are names that clients may use besides those of the certificate. Bodies larger than `max_body` bytes are
-    refused; `limits` say how long the server waits for clients. `sockets` may hold the one socket that `bind` made
-    before; otherwise `host` and `port` (0: any free one) are bound first of all. The server is announced as part of
-    `job`. `ready` is called as soon as requests are accepted. Routes must not be added to `app` later.
+    refused; `limits` say how long the server waits for clients. `sockets` may hold one that `bind` made before;
+    otherwise `host` and `port` (0: any free one) are bound first of all. It is announced as part of `job`. `ready` is
+    called once requests are accepted. Routes must not be added to `app` later.
 
     After `Serving.handover` it returns the socket, in which clients wait meanwhile: clean up, then `restart()` it.
 
     Raises:
         UnlistedRouteError: `access` and the routes of `app` differ.
-        AddressError: the address cannot be used, or would be served in clear text.
-        PortInUseError: another program listens there.
+        AddressError, PortInUseError: the address cannot be used, is in use, or would be served in clear text.
         HostNameError: one of `hosts` is neither a name nor an address.
         TokenFileError: tokens of an earlier run cannot be used.
         StoreError, CertificateError: the certificate of this host cannot be used.
