@@ -91,9 +91,7 @@ def serve(
     """
     access.check(app)
     with ExitStack() as stack:
-        listener = stack.enter_context(sockets[0] if sockets else bind(host, port))
-        # asyncio leaves out connections of a socket without a protocol number: small answers would wait for 40 ms.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener = stack.enter_context(_undelayed(sockets[0] if sockets else bind(host, port)))
         source = _source(tls)
         warning = _exposure(listener, insecure=insecure) if source is None else None
         bound_host, bound_port = listener.getsockname()[:2]
@@ -132,6 +130,15 @@ def serve(
         handover = Handover(listener=listener.dup()) if server.handing_over else None
     logger.info("%s on port %d has stopped", service, bound_port)
     return handover
+
+
+def _undelayed(listener: socket.socket) -> socket.socket:
+    """`listener`, whose connections inherit that small answers are sent at once, and not after 40 ms.
+
+    asyncio would see to that, but not for connections of a socket that was made without a protocol number.
+    """
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def _source(tls: Source | Literal["auto", "off"]) -> Source | None:
