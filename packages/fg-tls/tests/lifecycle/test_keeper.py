@@ -1,12 +1,18 @@
 """The thread that looks after a host: one in all its processes, patient, and at hand when it is needed."""
 
+import asyncio
+import logging
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Route
 
+from fg_tls import AccessTable, PeerError, certificate
 from fg_tls.clock import SYSTEM
 from fg_tls.host.locks import FileLock
 from fg_tls.membership import keeper as keepers
@@ -14,8 +20,9 @@ from fg_tls.membership.keeper import Keeper, keeping
 from fg_tls.membership.renewal import renew
 from fg_tls.pki.names import Names
 
-from .household import LONGEST_WAIT, Household, SetClock
+from .household import LONGEST_WAIT, Household, SetClock, serving
 
+STATE = AccessTable({("GET", "/v1/state"): certificate()})
 HOLDER = """
 import sys, time
 from pathlib import Path
@@ -39,6 +46,7 @@ class Watched(Keeper):
         super().__init__(*arguments, **options)
         self.rounds = threading.Semaphore(0)
         self.done = threading.Semaphore(0)
+        self.ended = threading.Event()
 
     def round(self):
         self.rounds.release()
@@ -46,6 +54,10 @@ class Watched(Keeper):
             super().round()
         finally:
             self.done.release()
+
+    def _run(self):
+        super()._run()
+        self.ended.set()
 
 
 @pytest.fixture(autouse=True)
@@ -114,11 +126,57 @@ def test_one_process_works_and_another_takes_over_when_it_is_killed(household, c
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "working\n"
         keeper = Watched(store, clock, poll=0)
-        keeper.start()
-        assert not keeper.rounds.acquire(timeout=0.5)
+        with heard("another process looks after the certificate of this host") as refused:
+            keeper.start()
+            for _ in range(3):
+                assert refused.acquire(timeout=LONGEST_WAIT)
+        assert not keeper.rounds.acquire(blocking=False)
         other.kill()
         assert keeper.rounds.acquire(timeout=LONGEST_WAIT)
         keeper.stop()
+
+
+@contextmanager
+def heard(message):
+    """Released whenever the keeper logs that."""
+    times = threading.Semaphore(0)
+    handler = logging.Handler()
+    handler.emit = lambda record: times.release() if record.getMessage() == message else None
+    before = keepers.logger.level
+    keepers.logger.setLevel(logging.DEBUG)
+    keepers.logger.addHandler(handler)
+    try:
+        yield times
+    finally:
+        keepers.logger.removeHandler(handler)
+        keepers.logger.setLevel(before)
+
+
+@pytest.mark.parametrize("early", [False, True], ids=["while it waits", "before it asks"])
+def test_it_ends_although_an_issuer_has_not_answered(household, clock, early):
+    asked = threading.Event()
+
+    async def never(_request):
+        asked.set()
+        await asyncio.Event().wait()
+
+    store = household.member("a")
+    app = Starlette(routes=[Route("/v1/state", never)])
+    with serving(app, store=household.store, access=STATE, clock=clock) as running:
+        store.save_settings(issuers=[f"https://127.0.0.1:{running.port}"])
+        keeper = Watched(store, clock, poll=1000)
+        if early:
+            keeper.stop()
+            with pytest.raises(PeerError):
+                keeper.round()
+            assert not asked.is_set()
+            return
+        keeper.start()
+        assert asked.wait(LONGEST_WAIT)
+        keeper.stop()
+        assert keeper.ended.wait(LONGEST_WAIT)
+    with FileLock(store.directory / ".keeper.lock").held(longest_wait=0):
+        pass
 
 
 def test_a_host_without_a_certificate_of_ours_is_left_alone(tmp_path):

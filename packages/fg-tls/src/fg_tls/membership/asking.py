@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -23,6 +26,40 @@ _TIMEOUT: Final = 10.0  # seconds
 _LARGEST_ANSWER: Final = 2**20  # bytes; the revocation list grows by about 40 for each certificate
 
 
+class HangUp:
+    """Ends the question that is under way, and those that come after it, from another thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._ended = False
+
+    def __call__(self) -> None:
+        with self._lock:
+            self._ended = True
+            if self._socket is not None:
+                with suppress(OSError):
+                    # That of the connection below TLS: only the thread that reads may touch the state of TLS.
+                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    @contextmanager
+    def watching(self, connection: socket.socket) -> Iterator[None]:
+        """Have `connection` ended when it is time.
+
+        Raises:
+            OSError: it is.
+        """
+        with self._lock:
+            if self._ended:
+                raise ConnectionAbortedError("this host asks no more")
+            self._socket = connection
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._socket = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """A way to ask the issuer at `url`, for the host of `store`."""
@@ -30,6 +67,7 @@ class Line:
     store: Store
     url: str
     clock: Clock
+    hang_up: HangUp = field(default_factory=HangUp)
 
     def ask(self, path: str, body: Mapping[str, Any] | None = None, *, timeout: float = _TIMEOUT) -> dict[str, Any]:
         """Ask with the certificate of this host; a POST if there is a `body`.
@@ -63,12 +101,14 @@ class Line:
     ) -> dict[str, Any]:
         parts = urlsplit(self.url)
         context = _unverified() if material is None else client_context(material, clock=self.clock)
-        connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=timeout, context=context)
+        connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=_TIMEOUT, context=context)
         try:
             connection.connect()
+            connection.sock.settimeout(timeout)
             if material is not None:
                 check_server(read_der(_shown(connection)), material, self.clock())
-            return _exchange(connection, path, body)
+            with self.hang_up.watching(connection.sock):
+                return _exchange(connection, path, body)
         except (OSError, http.client.HTTPException) as error:
             raise peer_error(error, Origin.of(self.url), store=self.store, clock=self.clock) from error
         finally:

@@ -20,7 +20,7 @@ from fg_tls.host.store import Store
 from fg_tls.issuing import revoking, rotation
 from fg_tls.issuing.books import Books
 from fg_tls.issuing.bulletin import Bulletin
-from fg_tls.membership.asking import Line
+from fg_tls.membership.asking import HangUp, Line
 from fg_tls.membership.renewal import at_an_issuer, due, renew
 from fg_tls.pki.contexts import Source
 
@@ -42,6 +42,7 @@ class Keeper:
         self._poll = poll
         self._version = ""  # of the bulletin that was carried out last
         self._stopped = threading.Event()
+        self._hang_up = HangUp()
         self._lock = FileLock(store.directory / ".keeper.lock")
         self._thread = threading.Thread(target=self._run, name="fg-tls keeper", daemon=True)
 
@@ -50,8 +51,9 @@ class Keeper:
         self._thread.start()
 
     def stop(self) -> None:
-        """End as soon as the question to an issuer that may be under way is answered; does not wait for that."""
+        """End after what is being written, and break off the wait for an issuer; does not wait for either."""
         self._stopped.set()
+        self._hang_up()
 
     def round(self) -> None:
         """Do everything that is due, and wait for news from an issuer once.
@@ -80,7 +82,7 @@ class Keeper:
             query = urlencode({"since": self._version, "wait": self._poll})
             return line.ask(f"/v1/state?{query}", timeout=self._poll + 10)
 
-        answer = at_an_issuer(self._store, self._clock, question)
+        answer = at_an_issuer(self._store, self._clock, question, self._hang_up)
         bulletin = Bulletin.from_json(answer)
         bulletin.take(self._store)
         self._version = bulletin.version

@@ -21,7 +21,7 @@ from fg_tls.host.store import Identity, Store
 from fg_tls.host.this_host import names_of_this_host
 from fg_tls.issuing import proof
 from fg_tls.issuing.bulletin import Bulletin
-from fg_tls.membership.asking import Line
+from fg_tls.membership.asking import HangUp, Line
 from fg_tls.pki.certificates import Certificate, key_hash, read_pem
 from fg_tls.pki.keys import new_key
 from fg_tls.pki.names import Names
@@ -113,22 +113,24 @@ def catch_up(line: Line) -> bool:
     return True
 
 
-def at_an_issuer(store: Store, clock: Clock, question: Callable[[Line], T]) -> T:
+def at_an_issuer(store: Store, clock: Clock, question: Callable[[Line], T], hang_up: HangUp | None = None) -> T:
     """What the first issuer says that answers, after it has caught up with new authorities if it must.
+
+    `hang_up` ends it from another thread.
 
     Raises:
         NotProvisionedError: this host knows no issuer.
-        JoinError, PeerError: what the last issuer said, when none helped.
+        JoinError, PeerError: why none helped; a refusal says more than silence elsewhere.
     """
     failure: TlsError = NotProvisionedError(
         f"no issuer is known in {store.directory / 'config.yaml'}; add its URL below `issuers`, or {_HOW_TO_RETURN}"
     )
     for url in store.settings().issuers:
-        line = Line(store=store, url=url, clock=clock)
+        line = Line(store=store, url=url, clock=clock, hang_up=hang_up or HangUp())
         try:
             return _twice(line, question)
         except (JoinError, PeerError) as error:
-            failure = error
+            failure = failure if isinstance(failure, JoinError) else error
     raise failure
 
 
@@ -162,8 +164,9 @@ def _answer(line: Line, identity: Identity, request: dict[str, Any]) -> dict[str
     if identity.certificate.valid_at(line.clock()):
         try:
             return line.ask("/v1/renew", request)
-        except PeerError:
-            # Our certificate may be of an authority that was replaced meanwhile: then only the proof is left.
+        except (PeerError, JoinError):
+            # Our certificate may be of an authority that was replaced meanwhile: then only the proof is left. If it is
+            # revoked, the server does not know us any more, and only the answer to a proof says why.
             logger.debug("cannot renew over mutual TLS; trying by proof of possession", exc_info=True)
     old = {"certificate": identity.certificate.pem.decode("ascii")}
     challenge = line.ask_anonymously("/v1/prove", old).get("challenge")
