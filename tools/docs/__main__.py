@@ -26,7 +26,7 @@ exclude_patterns = ["_build"]
 
 _READING_ORDER = (
     *("getting-started", "concepts", "writing-a-config", "changing-a-project", "language", "debugging", "check-codes"),
-    *("kernels", "security", "architecture", "contributing", "benchmarks"),
+    *("kernels", "operations/tls", "security", "architecture", "contributing", "benchmarks"),
 )
 
 

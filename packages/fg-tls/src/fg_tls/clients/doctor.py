@@ -242,7 +242,7 @@ class _Visit:
                 cause="constraints",
                 sentence=f"the authority {leaf.issuer!r} may not vouch for {leaf.names}: its constraints forbid it "
                 f"({refused.detail})",
-                remedy="use private names and addresses, or make an authority with `forgather tls init --hostname`",
+                remedy="use private names, or make an authority with `forgather tls init --force --hostname NAME`",
             )
         if code in _PURPOSE:
             return Diagnosis(

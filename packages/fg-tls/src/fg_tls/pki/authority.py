@@ -95,7 +95,8 @@ class Authority:
             outside = [each for each in str(names).split(", ") if each not in str(permitted).split(", ")]
             raise CertificateError(
                 f"the authority {self.certificate.common_name!r} may not vouch for {', '.join(outside)}; "
-                "it vouches for private addresses and domains, and for names given to `forgather tls init --hostname`"
+                "it vouches for private addresses and domains, and for names given to `forgather tls init --hostname "
+                "NAME`"
             )
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{member.role} {member.id}")])
         until = min(now + lifetime, self.certificate.not_after) - now
