@@ -70,7 +70,15 @@ def test_guesses_from_everywhere_are_slowed_together():
 def test_a_flood_of_guesses_is_not_one_of_lines_in_the_log(caplog):
     _failures(Throttle(now=Time()), "192.168.1.2", 5000)
     assert len(caplog.records) < 12
-    assert caplog.records[-1].getMessage() == "4096 wrong tokens from 192.168.1.2, which is told to wait 60 s"
+    expected = "4096 wrong tokens, now one from 192.168.1.2, which is told to wait 60 s"
+    assert caplog.records[-1].getMessage() == expected
+
+
+def test_a_flood_from_many_addresses_is_not_one_of_lines_either(caplog):
+    throttle = Throttle(now=Time())
+    for number in range(5000):
+        throttle.failed(f"10.{number // 250}.0.{number % 250}")
+    assert [record.args[0] for record in caplog.records] == [1024, 2048, 4096]
 
 
 @given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=50))

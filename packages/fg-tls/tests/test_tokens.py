@@ -190,6 +190,9 @@ ENTRY = {"name": "a", "sha256": "0" * 64, "scopes": None, "created": "2026-11-01
         yaml.safe_dump([ENTRY | {"scopes": "read"}]),  # not a list: would be the scopes r, e, a and d
         yaml.safe_dump([ENTRY | {"created": "yesterday"}]),
         yaml.safe_dump([{key: value for key, value in ENTRY.items() if key != "name"}]),
+        yaml.safe_dump([ENTRY | {"expires": "9999-12-31T23:00:00-05:00"}]),
+        "- created: 2026-13-45",
+        "[" * 5000,
         "!!python/object/apply:os.system ['true']",
     ],
 )

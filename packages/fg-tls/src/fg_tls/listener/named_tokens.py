@@ -105,13 +105,19 @@ def read_named_tokens(path: Path) -> tuple[NamedToken, ...]:
         TokenFileError: it is damaged, or others could write to it.
     """
     try:
-        if path.stat().st_mode & 0o022:
-            raise TokenFileError(f"others can write to {path}, and so add tokens of their own; run `chmod 600 {path}`")
-        entries = yaml.safe_load(path.read_text("utf-8"))
+        mode, text = path.stat().st_mode, path.read_text("utf-8")
     except FileNotFoundError:
         return ()
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise _damaged(path, str(error).splitlines()[0]) from error
+    except OSError as error:
+        raise TokenFileError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise _damaged(path, str(error)) from error
+    if mode & 0o022:
+        raise TokenFileError(f"others can write to {path}, and so add tokens of their own; run `chmod 600 {path}`")
+    try:
+        entries = yaml.safe_load(text)
+    except (ValueError, RecursionError, yaml.YAMLError) as error:  # PyYAML lets the ValueError of a 13th month through
+        raise _damaged(path, str(error).partition("\n")[0]) from error
     if not isinstance(entries, list):
         raise _damaged(path, "it is not a list")
     return tuple(_entry(each, path) for each in entries)
@@ -129,12 +135,12 @@ def _entry(entry: Any, path: Path) -> NamedToken:
         _check(str(entry["name"]), limits)
         return NamedToken(
             name=str(entry["name"]),
-            sha256=entry["sha256"],
+            sha256=str(entry["sha256"]),
             scopes=limits,
             created=_moment(entry["created"]),
             expires=_moment(entry["expires"]) if entry["expires"] else None,
         )
-    except ValueError as error:  # TokenFileError is one
+    except (ValueError, OverflowError) as error:  # TokenFileError is a ValueError
         raise _damaged(path, str(error)) from error
 
 

@@ -57,8 +57,10 @@ class Throttle:
         _count(own, now, FREE_FAILURES)
         _count(self._all, now, _FREE_FAILURES_OF_ALL)
         wait = max(_remaining(own, now), _remaining(self._all, now))
-        if wait and (own.failures & (own.failures - 1)) == 0:  # powers of two: a flood of guesses is not one of lines
-            logger.warning("%d wrong tokens from %s, which is told to wait %d s", own.failures, address, wait)
+        counted = own if _remaining(own, now) else self._all
+        if wait and (counted.failures & (counted.failures - 1)) == 0:  # powers of two: a flood is not one of lines
+            number = counted.failures
+            logger.warning("%d wrong tokens, now one from %s, which is told to wait %d s", number, address, wait)
         return wait
 
 

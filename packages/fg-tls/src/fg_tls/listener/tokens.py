@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import logging
 import secrets
 import stat
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -17,11 +16,10 @@ from typing import Final
 from fg_config.files import atomic_write, private_directory
 from fg_config.paths import config_dir
 from fg_tls.clock import SYSTEM, Clock
-from fg_tls.errors import TlsError, TokenFileError
+from fg_tls.errors import TokenFileError
 from fg_tls.listener.identity import Peer
 from fg_tls.listener.named_tokens import named_tokens_path, read_named_tokens
-
-logger = logging.getLogger(__name__)
+from fg_tls.watching import Watched
 
 _BYTES: Final = 32
 _SHORTEST: Final = 32  # characters; half of what we generate
@@ -68,7 +66,7 @@ class TokenStore:
         self._given = path
         self._regenerate = regenerate
         self._clock = clock
-        self._files = [] if path is None else [_Watched(path, _digests)]
+        self._files = [] if path is None else [_watched(path, _digests)]
 
     @contextmanager
     def opened(self, *, service: str, port: int, lasting: bool = True) -> Iterator[Path]:
@@ -83,7 +81,7 @@ class TokenStore:
         path = self._given or token_path(service, port)
         if self._given is None and (self._regenerate or not lasting or not path.exists()):
             _write_fresh(path)
-        self._files = [_Watched(path, _digests), _Watched(named_tokens_path(service), _named)]
+        self._files = [_watched(path, _digests), _watched(named_tokens_path(service), _named)]
         try:
             yield path
         finally:
@@ -99,7 +97,8 @@ class TokenStore:
         found = None
         digest = _digest(presented)
         for file in self._files:
-            for known, token in file.tokens().items():
+            file.changed()
+            for known, token in file.value.items():
                 if hmac.compare_digest(known, digest):
                     found = token
         if found is None or (found.expires is not None and self._clock() >= found.expires):
@@ -108,29 +107,13 @@ class TokenStore:
 
     def _remove(self, path: Path) -> None:
         """Remove our own file, but not that of a server which has taken the port since."""
-        own = self._files[0].last
+        own = self._files[0].value
         if path.is_file() and _digest(path.read_bytes().strip()) in own:
             path.unlink()
 
 
-class _Watched:
-    """The tokens of a file as it is now; what was good stays when the file turns bad."""
-
-    def __init__(self, path: Path, read: Callable[[Path], _Tokens]) -> None:
-        self._path = path
-        self._read = read
-        self._stamp = _stamp(path)
-        self.last = read(path)
-
-    def tokens(self) -> _Tokens:
-        stamp = _stamp(self._path)
-        if stamp != self._stamp:
-            self._stamp = stamp
-            try:
-                self.last = self._read(self._path)
-            except TlsError as error:
-                logger.warning("keeping the tokens that were valid before: %s", error)
-        return self.last
+def _watched(path: Path, read: Callable[[Path], _Tokens]) -> Watched[_Tokens]:
+    return Watched(lambda: read(path), lambda: _stamp(path), what="the tokens that were valid before")
 
 
 def _stamp(path: Path) -> Hashable:
@@ -156,12 +139,12 @@ def _read(path: Path) -> dict[str, Peer]:
 
 
 def _private_text(path: Path) -> str:
-    if not path.is_file():
-        raise TokenFileError(f"no token file {path}; write one with `(umask 077; openssl rand -hex 32 > {path})`")
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & 0o077:
-        raise TokenFileError(f"{path} can be read by others (mode {mode:04o}); run `chmod 600 {path}`")
     try:
+        if not path.is_file():
+            raise TokenFileError(f"no token file {path}; write one with `(umask 077; openssl rand -hex 32 > {path})`")
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & 0o077:
+            raise TokenFileError(f"{path} can be read by others (mode {mode:04o}); run `chmod 600 {path}`")
         return path.read_text("utf-8", "replace")
     except OSError as error:
         raise TokenFileError(f"cannot read {path}: {error.strerror}") from error

@@ -20,6 +20,7 @@ from fg_tls.clock import SYSTEM, Clock
 from fg_tls.errors import CertificateError, PeerError, TlsError
 from fg_tls.pki.certificates import Certificate
 from fg_tls.pki.revocation import NONE_REVOKED, Revoked
+from fg_tls.watching import Watched
 
 logger = logging.getLogger(__name__)
 
@@ -57,22 +58,12 @@ class Live:
     """The newest usable material of a source; what was good stays when the files turn bad."""
 
     def __init__(self, source: Source) -> None:
-        self._source = source
-        self._stamp = source.stamp()
-        self.material = source.material()
+        self._watched = Watched(source.material, source.stamp, what="the certificate that is in use")
+        self.changed = self._watched.changed
 
-    def changed(self) -> bool:
-        """Read the material again if the files changed; whether they did, and could be used."""
-        stamp = self._source.stamp()
-        if stamp == self._stamp:
-            return False
-        self._stamp = stamp
-        try:
-            self.material = self._source.material()
-        except TlsError as error:
-            logger.warning("keeping the certificate that is in use: %s", error)
-            return False
-        return True
+    @property
+    def material(self) -> Material:
+        return self._watched.value
 
 
 class LiveContext:
