@@ -22,7 +22,7 @@ def _configure_init(parser: argparse.ArgumentParser) -> None:
 
 
 def _init(args: argparse.Namespace) -> int:
-    from fg_tls.host.provisioning import init
+    from fg_tls.host.founding import init
     from fg_tls.host.store import Store
 
     store = Store()
@@ -47,7 +47,7 @@ def _configure_status(parser: argparse.ArgumentParser) -> None:
 
 
 def _status(args: argparse.Namespace) -> int:
-    from fg_tls.host.provisioning import status
+    from fg_tls.host.status import status
     from fg_tls.host.store import Store
 
     found = status(Store())
