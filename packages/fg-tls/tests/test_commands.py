@@ -1,5 +1,6 @@
 import json
 import os
+import pty
 import re
 import shutil
 import signal
@@ -8,6 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -275,6 +277,21 @@ def test_a_join_token_on_the_command_line_is_refused_and_not_repeated(ok, tls, w
 def test_without_a_token_nothing_is_asked(tmp_path):
     done = join_in_a_process(tmp_path)
     assert done.returncode == 2 and "no join token" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_an_end_of_input_in_place_of_a_join_token_is_one_sentence():
+    terminal, end = pty.openpty()
+    command = [sys.executable, "-m", "fg_tls", "tls", "join"]
+    with subprocess.Popen(command, stdin=end, stderr=subprocess.PIPE, text=True, start_new_session=True) as joining:
+        deadline = time.monotonic() + LONGEST_WAIT
+        while joining.poll() is None and time.monotonic() < deadline:
+            os.write(terminal, b"\x04")  # once more, as what is typed before the question is thrown away
+            time.sleep(0.05)
+        joining.kill()
+        said = joining.stderr.read()
+    os.close(terminal)
+    os.close(end)
+    assert joining.returncode == 2 and "there is no join token in the input" in said and "Traceback" not in said
 
 
 def test_a_host_of_a_cluster_does_not_join_by_accident(ok, tls, monkeypatch):

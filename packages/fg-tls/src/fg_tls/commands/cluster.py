@@ -78,7 +78,10 @@ def _token(file: str | None) -> str:
     if file is None and sys.stdin.isatty():
         from getpass import getpass
 
-        return getpass("join token (it is not shown): ")
+        try:
+            return getpass("join token (it is not shown): ")
+        except EOFError:  # Ctrl-D
+            return ""
     return sys.stdin.readline()
 
 
