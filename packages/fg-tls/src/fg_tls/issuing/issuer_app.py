@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from starlette.applications import Starlette
@@ -20,6 +21,7 @@ from fg_tls.issuing.join_messages import LARGEST_MESSAGE, read_object
 from fg_tls.issuing.proof import Challenges
 from fg_tls.listener.access import PUBLIC, AccessTable, certificate
 from fg_tls.listener.identity import PEER, Peer
+from fg_tls.listener.throttle import Throttle
 from fg_tls.pki.certificates import Certificate
 from fg_tls.pki.names import Address, as_address
 
@@ -34,11 +36,12 @@ ISSUER_ACCESS: Final = AccessTable(
         ("GET", "/v1/state"): certificate(),
     }
 )
+_ANYBODY: Final = ("/v1/join", "/v1/prove")
 
 
 def create_issuer_app(issuer: Issuer, *, joined: Callable[[str], None] = lambda _token_id: None) -> Starlette:
     """The application; `joined` is called with the id of a token as soon as its user has the answer."""
-    challenges = Challenges(issuer.clock)
+    challenges, throttle = Challenges(issuer.clock), Throttle()
 
     async def authorities(_request: Request) -> JSONResponse:
         return JSONResponse(issuer.announcement())
@@ -69,7 +72,7 @@ def create_issuer_app(issuer: Issuer, *, joined: Callable[[str], None] = lambda 
             Route("/v1/renew", renew, methods=["POST"]),
             Route("/v1/state", state),
         ],
-        exception_handlers={TlsError: _refused},
+        exception_handlers={TlsError: partial(_refused, throttle)},
     )
 
 
@@ -99,11 +102,17 @@ async def _body(request: Request) -> bytes:
     return body
 
 
-async def _refused(request: Request, error: Exception) -> JSONResponse:
-    """The error as JSON: 403 for a refusal, 400 for a malformed request, 503 for trouble on this host."""
+async def _refused(throttle: Throttle, request: Request, error: Exception) -> JSONResponse:
+    """The error as JSON: 403 for a refusal, 400 for a malformed request, 503 for trouble on this host.
+
+    Where anybody may ask, an address that was refused many times is told to wait (429), and fills our log no more.
+    """
     if isinstance(error, StoreError):
         logger.error("cannot answer %s %s: %s", request.method, request.url.path, error)
         return _error(503, "the issuer cannot read or write its own files; its log says why")
+    address = request.client.host if request.client else ""
+    if request.url.path in _ANYBODY and (seconds := throttle.failed(address)):
+        return _error(429, f"{error}; too many requests from {address} were refused, wait {seconds} s")
     logger.warning("refused %s from %s: %s", request.url.path, came_from(request) or "an unknown address", error)
     return _error(403 if isinstance(error, JoinError) else 400, str(error))
 
