@@ -236,6 +236,20 @@ def test_each_hole_is_found_and_nothing_else(hole):
     assert found == {name for name in CASES if re.fullmatch(HOLES[hole][1], name)} != set()
 
 
+def test_what_is_not_declared_is_served_to_nobody():
+    """Not to those with a token either: what they may do is what the access table says."""
+
+    async def generous(scope, receive, send):
+        served = scope["type"] == "http" and scope["method"] == "PUT" and b"authorization" in dict(scope["headers"])
+        await JSONResponse({}, 200 if served else 401)(scope, receive, send)
+
+    with uvicorn_in_a_thread(generous) as port:
+        listener = Listener(url=f"http://{HOST}:{port}", token="0" * 64)
+        with pytest.raises(ConformanceError, match="PUT /items answered 200 to the bearer of its token"):
+            run_case(CASES["PUT /items, which is not declared"], listener)
+        run_case(CASES["PATCH /items, which is not declared"], listener)
+
+
 def test_an_application_without_any_guard():
     with uvicorn_in_a_thread(APP) as port:
         found = failures(Listener(url=f"http://{HOST}:{port}", token="0" * 64))

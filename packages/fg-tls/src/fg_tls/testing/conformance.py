@@ -1,11 +1,23 @@
 """What every listener of ours must pass: no route answers without credentials, and nothing leaves in clear text.
 
-    @pytest.mark.parametrize("case", conformance_cases(app, ACCESS), ids=str)
+    CASES = conformance_cases(create_app(…), ACCESS)  # the application is looked at, and not run
+
+    @pytest.fixture(scope="module")
+    def listener(…):
+        …  # start the program; best twice, in clear text on loopback, and with TLS on 0.0.0.0
+        yield Listener(url="https://127.0.0.1:8137", token=read_token(token_file), pid=process.pid)
+
+    @pytest.mark.parametrize("case", CASES, ids=str)
     def test_conformance(case, listener):
         run_case(case, listener)
 
+The token must not be limited to scopes. An application that is slow to make is made in a fixture instead, and its cases
+run in a loop. Run all of them, in their order: a server that refuses everybody fails those which come first, and one
+that takes many wrong tokens refuses their sender for a while, as the last ones allow for.
+
 The cases come from the routes of the application, so that a route is covered on the day it appears; what they send is
-written byte for byte. They carry no body, and make no application do anything unless its guard is broken.
+written byte for byte. They carry no body, and make no application do anything unless its guard is broken. A `Mount`
+hides its routes, and is refused.
 """
 
 from __future__ import annotations
@@ -221,9 +233,10 @@ def _other_methods(path: str, access: AccessTable) -> Iterator[Case]:
 
 def _not_served(method: str, path: str) -> Callable[[Listener], None]:
     def check(listener: Listener) -> None:
-        status = _send(listener, method, path, [])
-        if status is not None and status < 400:
-            raise ConformanceError(f"{method} {path} answered {status} to somebody without credentials")
+        for headers, whom in (([], "somebody without credentials"), (_right(listener), "the bearer of its token")):
+            status = _send(listener, method, path, headers)
+            if status is not None and status < 400:
+                raise ConformanceError(f"{method} {path} answered {status} to {whom}")
 
     return check
 
