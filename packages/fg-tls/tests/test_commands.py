@@ -223,6 +223,19 @@ def test_trust_system_shows_its_commands_before_it_runs_any(ok, tmp_path, monkey
     assert ok("trust-system", "--undo") == ""
 
 
+def test_cleaning_leaves_what_browsers_still_trust_to_be_taken_back(ok, tls):
+    ok("init")
+    kept = Store().directory / "trust-system"
+    kept.mkdir()
+    (kept / "forgather-0123.crt").touch()
+    (Store().directory / "notes.txt").touch()
+    code, _, said = tls("clean", "--yes")
+    assert code == 0 and "run `forgather tls trust-system --undo`" in said
+    assert [line for line in said.splitlines() if "not ours" in line] == [
+        f"left, because it is not ours: {Store().directory / 'notes.txt'}"
+    ]
+
+
 def test_the_doctor_for_programs(ok, tls):
     ok("init")
     code, out, err = tls("doctor", f"127.0.0.1:{free_port()}", "--json")

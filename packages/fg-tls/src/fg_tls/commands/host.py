@@ -165,6 +165,7 @@ def _clean(args: argparse.Namespace) -> int:
     from fg_tls.errors import StoreError
     from fg_tls.host.provisioning import clean
     from fg_tls.host.store import Store
+    from fg_tls.host.trust_system import INSTALLED
 
     store = Store()
     if not args.yes:
@@ -176,7 +177,10 @@ def _clean(args: argparse.Namespace) -> int:
     left = clean(store)
     print(f"{store.directory} holds no keys and certificates of ours any more")
     for path in left:
-        say(f"left, because it is not ours: {path}")
+        if path.parent != store.directory / INSTALLED:
+            say(f"left, because it is not ours: {path}")
+    if (store.directory / INSTALLED).is_dir():
+        say("stores of this machine still trust the authority; run `forgather tls trust-system --undo`")
     return 0
 
 

@@ -21,6 +21,7 @@ from fg_tls.errors import CertificateError, NotProvisionedError, StoreError
 from fg_tls.host.store import Store
 from fg_tls.pki.certificates import Certificate
 
+INSTALLED: Final = "trust-system"  # in the TLS directory
 _PATIENCE: Final = 120.0  # seconds for one command; update-ca-certificates reads every certificate of the system
 
 
@@ -104,7 +105,7 @@ def carry_out(store: Store, steps: list[Step], *, undo: bool = False) -> None:
 
 def _directory(store: Store) -> Path:
     """Copies of what was installed, one certificate a file: what `--undo` takes back when the authority has changed."""
-    return store.directory / "trust-system"
+    return store.directory / INSTALLED
 
 
 def _copies(store: Store) -> list[Path]:
@@ -211,17 +212,30 @@ def _nss_add(copy: Path, database: Path) -> Iterator[Step]:
 
 
 def _in_nss(copy: Path, database: Path) -> bool:
-    words = ["certutil", "-d", f"sql:{database}", "-L", "-n", copy.stem]
-    return subprocess.run(words, capture_output=True, timeout=_PATIENCE, check=False).returncode == 0
+    words = ("certutil", "-d", f"sql:{database}", "-L", "-n", copy.stem)
+    return _ended(Step(what=str(database), argv=words)).returncode == 0
 
 
 def _run(step: Step) -> None:
+    done = _ended(step)
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).strip().splitlines()
+        raise StoreError(f"`{step}` failed: {said[-1] if said else f'exit code {done.returncode}'}")
+
+
+def _ended(step: Step) -> subprocess.CompletedProcess[str]:
+    """What came of the command; it can ask nobody, such as for the password of a database."""
     try:
-        done = subprocess.run(step.argv, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+        return subprocess.run(
+            step.argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_PATIENCE,
+            check=False,
+        )
     except FileNotFoundError as error:
         raise StoreError(f"{step.argv[0]} is not installed, which changes {step.what}") from error
     except subprocess.TimeoutExpired as error:
         raise StoreError(f"`{step}` has not ended within {_PATIENCE:.0f} seconds") from error
-    if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        raise StoreError(f"`{step}` failed: {said[-1] if said else f'exit code {done.returncode}'}")
