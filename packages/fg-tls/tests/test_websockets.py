@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import json
+import socket
 import ssl
 from datetime import timedelta
 
@@ -43,9 +44,31 @@ async def ticks(request):
     return StreamingResponse(tick())
 
 
-ROUTES = [WebSocketRoute("/echo", echo), WebSocketRoute("/deaf", deaf), Route("/ticks", ticks)]
+async def careless(websocket):
+    """Does not look at whether its client is still there, as most applications."""
+    await websocket.accept()
+    if await websocket.receive_text() == "listen":
+        await websocket.receive_text()
+    while True:
+        await websocket.send_text("tick")
+        await asyncio.sleep(0.01)
+
+
+ROUTES = [
+    WebSocketRoute("/careless", careless),
+    WebSocketRoute("/echo", echo),
+    WebSocketRoute("/deaf", deaf),
+    Route("/ticks", ticks),
+]
 EITHER = token("read") | certificate("member")
-ACCESS = AccessTable({(WEBSOCKET, "/echo"): EITHER, (WEBSOCKET, "/deaf"): EITHER, ("GET", "/ticks"): EITHER})
+ACCESS = AccessTable(
+    {
+        (WEBSOCKET, "/careless"): EITHER,
+        (WEBSOCKET, "/echo"): EITHER,
+        (WEBSOCKET, "/deaf"): EITHER,
+        ("GET", "/ticks"): EITHER,
+    }
+)
 
 
 @pytest.fixture
@@ -205,3 +228,15 @@ def test_open_websockets_are_told_that_the_server_restarts(start):
         listening.recv(LONGEST_WAIT)
         server.serving.stop()
         assert _closing(listening)[0] == _closing(mute)[0] == 1012
+
+
+@pytest.mark.parametrize("word", ["listen", "speak"])
+def test_a_client_that_leaves_in_the_middle_is_no_error_of_the_application(run, caplog, word):
+    with run(routes=ROUTES, access=ACCESS, tls="off") as server:
+        with _websocket(server, "/careless", bearer=server.token) as websocket:
+            websocket.send(word)
+            if word == "speak":
+                assert websocket.recv(LONGEST_WAIT) == "tick"
+            websocket.socket.shutdown(socket.SHUT_RDWR)
+    assert "Traceback" not in caplog.text
+    assert "ERROR" not in [record.levelname for record in caplog.records]

@@ -9,6 +9,7 @@ from typing import Final
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
 
 _GRACE_SECONDS: Final = 3.0
 _POLICY_VIOLATION: Final = 1008  # RFC 6455 section 7.4.1
@@ -62,8 +63,8 @@ class Exchange:
         except asyncio.CancelledError:
             if not self._ended.done():
                 raise
-        except ClientDisconnect:
-            # Whoever leaves in the middle of a body must not fill our log with tracebacks.
+        except (ClientDisconnect, WebSocketDisconnect):
+            # Whoever leaves in the middle of a body or a conversation must not fill our log with tracebacks.
             ended_on_purpose.set(True)
         finally:
             if self._cancel is not None:

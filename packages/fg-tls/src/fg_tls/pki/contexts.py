@@ -25,7 +25,7 @@ from fg_tls.watching import Watched
 logger = logging.getLogger(__name__)
 
 _NO_CHECK_TIME: Final = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, for clocks other than the system's
-_ALPN: Final = ["http/1.1"]  # nothing else is spoken here, and no other service can be made of our answers (ALPACA)
+_ALPN: Final = ["http/1.1"]  # nothing else is spoken here; who offers only others goes on without any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
