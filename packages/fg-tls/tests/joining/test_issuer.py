@@ -105,7 +105,6 @@ def test_the_secret_is_neither_sent_nor_kept(issuer, token):
         (["www.example.org", "8.8.8.8", "wopr.lan"], None, {"wopr.lan"}),
         (["xlocal", "local.example.org"], None, set()),
         (["192.168.7.1"], None, set()),  # the issuer's
-        (["192.168.7.1"], "192.168.7.1", {"192.168.7.1"}),  # which it has shown to have now
     ],
 )
 def test_names_are_wishes(issuer, token, wanted, came_from, granted):
@@ -119,6 +118,24 @@ def test_a_submitter_gets_no_names_of_the_network(issuer):
     certificate = joined(issuer, token, ["wopr.lan", "10.0.0.9"], came_from="10.0.0.9")
     assert certificate.member.role == "submitter"
     assert str(certificate.names) == LOOPBACK
+
+
+def test_the_address_that_a_host_calls_from_is_its_own_now(issuer):
+    """Also where the one that had it yesterday has not said that it has another one."""
+    tokens = [issuer.create_token(endpoints=["192.168.7.1:8767"]) for _ in range(2)]
+    joined(issuer, tokens[0], ["wopr.lan", "10.0.0.9"])
+    assert names_of(joined(issuer, tokens[1], ["joshua.lan"], came_from="10.0.0.9")) == {"joshua.lan", "10.0.0.9"}
+
+
+@pytest.mark.parametrize("origin", ["192.168.7.1", "::ffff:192.168.7.1"])
+def test_who_calls_through_the_host_of_the_issuer_does_not_get_its_address(issuer, token, origin):
+    """A container on it, or a tunnel to it."""
+    certificate = joined(issuer, token, ["wopr.lan", "192.168.7.1"], came_from=origin)
+    assert names_of(certificate) == {"wopr.lan"}
+    key = keys.new_key().public_key()
+    wanted = parse_names(["wopr.lan", "192.168.7.1"])
+    renewed = issuer.issue(key, member=certificate.member, wanted=wanted, came_from=as_address(origin))
+    assert names_of(renewed) == {"wopr.lan"}
 
 
 def test_names_that_a_person_has_set_stand_in_for_wishes(issuer):

@@ -43,14 +43,14 @@ def grant(
     if role == "submitter":
         wanted, came_from = _NONE, None
     hostnames = bound.hostnames or wanted.hostnames
-    addresses = bound.addresses or tuple(map(_plain, wanted.addresses))
+    addresses = bound.addresses or tuple(map(plain, wanted.addresses))
     permitted = constraints.permits(Names(hostnames=hostnames, addresses=addresses))
     holders = {name: each for each in others for name in [*each.names.hostnames, *each.names.addresses]}
     for name in permitted.hostnames:
         if name in holders and name not in LOOPBACK.hostnames:
             raise JoinError(_taken(name, holders[name]))
     free = tuple(each for each in permitted.addresses if each not in holders)
-    origin = constraints.permits(Names(addresses=(_plain(came_from),) if came_from else ()))
+    origin = constraints.permits(Names(addresses=(plain(came_from),) if came_from else ()))
     return LOOPBACK | Names(hostnames=permitted.hostnames, addresses=free) | origin
 
 
@@ -62,7 +62,7 @@ def _taken(name: str, holder: MemberEntry) -> str:
     )
 
 
-def _plain(address: Address) -> Address:
+def plain(address: Address) -> Address:
     """`address` without the zone of a link, and as IPv4 where a socket for both versions has wrapped it."""
     if isinstance(address, ipaddress.IPv4Address):
         return address

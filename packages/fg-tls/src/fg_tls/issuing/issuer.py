@@ -19,7 +19,7 @@ from fg_tls.host.store import Store
 from fg_tls.issuing.book_entries import MemberEntry, TokenEntry
 from fg_tls.issuing.books import Books, Ledger
 from fg_tls.issuing.bulletin import Bulletin
-from fg_tls.issuing.granting import grant
+from fg_tls.issuing.granting import grant, plain
 from fg_tls.issuing.join_messages import JoinRequest, answer_mac, same_mac
 from fg_tls.issuing.join_token import JoinToken
 from fg_tls.issuing.revoking import publish
@@ -59,7 +59,7 @@ class Issuer:
         if self.store.authority().constraints.permits(names) != names:
             raise CertificateError(
                 f"the authority may not vouch for every one of {names}; it vouches for private addresses and domains, "
-                "and for names given to `forgather tls init --hostname`"
+                "and for names given to `forgather tls init --hostname NAME`"
             )
         self._enrol_own_host()
         now = self.clock()
@@ -180,8 +180,15 @@ class Issuer:
             others=[each for each in ledger.members.values() if each.id != member.id and each.is_live(now)],
             constraints=self.store.authority().constraints,
             bound=known.bound if known is not None else _NO_NAMES,
-            came_from=came_from,
+            came_from=None if self._is_ours(came_from) else came_from,
         )
+
+    def _is_ours(self, address: Address | None) -> bool:
+        """Whether a caller only seems to be this host, as containers and tunnels do.
+
+        With our address in its certificate it could play the issuer to every other member.
+        """
+        return address is not None and str(plain(address)) in self.store.identity().certificate.names
 
     def _enrol_own_host(self) -> None:
         """Have the certificate of this host in the books too, so that nobody else gets its names."""
