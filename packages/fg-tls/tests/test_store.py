@@ -171,6 +171,17 @@ def test_what_is_no_certificate_is_one_sentence(filled, kind):
         filled.material()
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files by /proc")
+def test_what_cannot_be_read_is_not_left_open(filled):
+    filled.identity_path.unlink()
+    filled.identity_path.mkdir()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(3):
+        with pytest.raises(StoreError, match=r"identity\.pem is not a file of certificates or keys"):
+            filled.material()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
 def test_a_file_in_place_of_the_directory_is_refused(tmp_path):
     (tmp_path / "tls").write_text("x")
     with pytest.raises(StoreError, match="is not a directory"):

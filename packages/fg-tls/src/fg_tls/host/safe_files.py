@@ -80,11 +80,14 @@ def _read(path: Path, *, follow: bool) -> tuple[bytes, os.stat_result]:
         )
     try:
         fd = os.open(path, flags)
-        with os.fdopen(fd, "rb") as stream:
+        try:
             found = os.fstat(fd)
             if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:
                 raise StoreError(f"{path} is not a file of certificates or keys")
-            return stream.read(_LARGEST), found
+            with os.fdopen(fd, "rb", closefd=False) as stream:  # it would leave a directory open, which it refuses
+                return stream.read(_LARGEST), found
+        finally:
+            os.close(fd)
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}") from error
 
