@@ -272,6 +272,14 @@ def test_only_a_service_is_looked_for(name):
         endpoints(name)
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files by /proc")
+def test_what_is_no_file_is_not_left_open(config_directory):
+    (config_directory / "test" / "4000.json").mkdir(parents=True)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    assert endpoints() == endpoints("test") == []
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
 def test_whether_a_process_listens():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

@@ -153,12 +153,16 @@ def _read(path: Path) -> Endpoint | None:
 
 
 def _private_text(path: Path) -> str | None:
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), encoding="utf-8") as stream:
-        found = os.fstat(stream.fileno())
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        found = os.fstat(fd)
         private = found.st_uid == os.geteuid() and not stat.S_IMODE(found.st_mode) & 0o077
         if not (private and stat.S_ISREG(found.st_mode) and found.st_size <= _LARGEST):
             return None
-        return stream.read()
+        with os.fdopen(fd, encoding="utf-8", closefd=False) as stream:  # it would leave a directory open
+            return stream.read()
+    finally:
+        os.close(fd)
 
 
 def _from_json(fields: Mapping[str, Any]) -> Endpoint:
