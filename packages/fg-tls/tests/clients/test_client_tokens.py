@@ -77,6 +77,16 @@ def test_a_client_of_loopback_sends_nothing_elsewhere_in_clear_text(record):
         client.get("http://10.0.0.1/")
 
 
+def test_no_redirect_leads_into_clear_text(record):
+    target = b"HTTP/1.1 307 Moved\r\nLocation: http://10.0.0.1/\r\nContent-Length: 0\r\n\r\n"
+    own = record(answer=target)
+    with (
+        connect(f"http://127.0.0.1:{own.port}") as client,
+        pytest.raises(PeerError, match=r"http://10\.0\.0\.1:80 in cl"),
+    ):
+        client.get("/", follow_redirects=True)
+
+
 def test_a_client_of_clear_text_trusts_no_certificate(record, host):
     server = record(host("a"))
     with (

@@ -17,7 +17,6 @@ from fg_tls.clients.origins import Destination, Origin, destination
 from fg_tls.clients.peer_connection import PeerConnection
 from fg_tls.clients.transport import PeerTransport
 from fg_tls.clock import SYSTEM, Clock
-from fg_tls.errors import PeerError
 from fg_tls.host.store import Store
 from fg_tls.pki.contexts import Material
 
@@ -51,7 +50,7 @@ def connect(
     return httpx.Client(
         base_url=f"{goal.origin}{httpx.URL(url).path}",
         auth=_OneOrigin(goal),
-        transport=PeerTransport(_context(goal, store, clock), store=store, clock=clock),
+        transport=PeerTransport(goal, _context(goal, store, clock), store=store, clock=clock),
         timeout=timeout,
         trust_env=False,  # the transport knows for which hosts the environment may name a proxy
     )
@@ -84,10 +83,7 @@ class _OneOrigin(httpx.Auth):
         self._goal = goal
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
-        origin = Origin.of(str(request.url))
-        if not self._goal.admits(origin):
-            raise PeerError(f"refuses to send a request to {origin} in clear text; use https://{origin.host}")
-        token = self._goal.token_for(origin)
+        token = self._goal.token_for(Origin.of(str(request.url)))
         if token is not None:
             request.headers["Authorization"] = f"Bearer {token}"
         yield request

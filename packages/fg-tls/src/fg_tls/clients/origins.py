@@ -20,6 +20,7 @@ from fg_tls.pki.names import as_address, parse_names, private_constraints
 
 _PORTS: Final = {"http": 80, "https": 443}
 _EVERY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_PRIVATE: Final = private_constraints()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +67,7 @@ class Origin:
         """Whether its host is one of a private network, where no proxy and no public authority belongs."""
         names = parse_names([self.host])
         single_label = as_address(self.host) is None and "." not in self.host
-        return single_label or private_constraints().permits(names) == names
+        return single_label or _PRIVATE.permits(names) == names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ import httpx
 
 from fg_tls.clients.failures import interrupted, peer_error
 from fg_tls.clients.following import FollowingContext
-from fg_tls.clients.origins import Origin
+from fg_tls.clients.origins import Destination, Origin
 from fg_tls.clock import Clock
 from fg_tls.errors import PeerError
 from fg_tls.host.store import Store
@@ -32,7 +32,8 @@ class PeerTransport(httpx.BaseTransport):
     Proxies of the environment see requests to public hosts only, and not those that our authorities vouch for.
     """
 
-    def __init__(self, context: FollowingContext | None, *, store: Store, clock: Clock) -> None:
+    def __init__(self, goal: Destination, context: FollowingContext | None, *, store: Store, clock: Clock) -> None:
+        self._goal = goal
         self._context = context
         self._store = store
         self._clock = clock
@@ -47,6 +48,8 @@ class PeerTransport(httpx.BaseTransport):
                 reading the body.
         """
         origin = Origin.of(str(request.url))
+        if not self._goal.admits(origin):  # looked at here, where redirects come by too
+            raise PeerError(f"refuses to send a request to {origin} in clear text; use https://{origin.host}")
         with ExitStack() as stack:
             pool = self._enter()
             stack.callback(self._leave, pool)
