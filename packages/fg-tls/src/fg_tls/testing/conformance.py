@@ -233,7 +233,8 @@ def _other_methods(path: str, access: AccessTable) -> Iterator[Case]:
 
 def _not_served(method: str, path: str) -> Callable[[Listener], None]:
     def check(listener: Listener) -> None:
-        for headers, whom in (([], "somebody without credentials"), (_right(listener), "the bearer of its token")):
+        callers: dict[str, list[Header]] = {"somebody unknown": [], "the bearer of its token": _right(listener)}
+        for whom, headers in callers.items():
             status = _send(listener, method, path, headers)
             if status is not None and status < 400:
                 raise ConformanceError(f"{method} {path} answered {status} to {whom}")
