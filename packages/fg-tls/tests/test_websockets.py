@@ -232,11 +232,13 @@ def test_open_websockets_are_told_that_the_server_restarts(start):
 
 @pytest.mark.parametrize("word", ["listen", "speak"])
 def test_a_client_that_leaves_in_the_middle_is_no_error_of_the_application(run, caplog, word):
-    with run(routes=ROUTES, access=ACCESS, tls="off") as server:
-        with _websocket(server, "/careless", bearer=server.token) as websocket:
-            websocket.send(word)
-            if word == "speak":
-                assert websocket.recv(LONGEST_WAIT) == "tick"
-            websocket.socket.shutdown(socket.SHUT_RDWR)
+    with (
+        run(routes=ROUTES, access=ACCESS, tls="off") as server,
+        _websocket(server, "/careless", bearer=server.token) as websocket,
+    ):
+        websocket.send(word)
+        if word == "speak":
+            assert websocket.recv(LONGEST_WAIT) == "tick"
+        websocket.socket.shutdown(socket.SHUT_RDWR)
     assert "Traceback" not in caplog.text
     assert "ERROR" not in [record.levelname for record in caplog.records]
