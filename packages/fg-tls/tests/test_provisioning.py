@@ -213,6 +213,14 @@ def test_mint_overwrites_nothing_and_asks_for_names(home, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+def test_mint_leaves_the_mode_of_a_directory_that_is_there(home, tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o755)
+    mint(home, parse_names(["wopr.lan"]), shared)
+    assert [each.stat().st_mode & 0o777 for each in (shared, shared / "server.key")] == [0o755, 0o600]
+
+
 def made_elsewhere(directory, *options):
     """A self-signed certificate of OpenSSL's, and its RSA key."""
     directory.mkdir(exist_ok=True)
@@ -331,6 +339,13 @@ def test_a_name_for_an_imported_authority_stays_within_its_directory(home, tmp_p
     path.write_bytes(Authority.create("Other", private_constraints(), now=SYSTEM()).certificate.pem)
     import_authority(home, path, name="../../My Office")
     assert [each.name for each in home.imported_authorities()] == ["my-office.crt"]
+
+
+def test_names_that_stand_in_config_yaml_already_are_kept(store):
+    store.write("config.yaml", b"hostnames: [box.lan]\nsan: {hostnames: [old.example.org], ips: [10.9.9.9]}\n")
+    certificate = init(store, names=parse_names(["new.lan"])).certificate
+    assert {"new.lan", "box.lan", "old.example.org", "10.9.9.9"} <= set(str(certificate.names).split(", "))
+    assert status(store).warnings == ()
 
 
 # --- status, enable, clean -------------------------------------------------------------------------------------------

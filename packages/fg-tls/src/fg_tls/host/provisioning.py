@@ -71,7 +71,8 @@ def mint(store: Store, names: Names, directory: Path, *, role: Role = "member", 
     certificate = authority.issue(key.public_key(), member=member, names=names, now=clock())
     Books(store).record_issue(certificate, now=clock(), hostname=next(iter(names.hostnames), ""))
     try:
-        private_directory(directory)
+        if not directory.exists():  # one that is there may be shared, such as /tmp; the key is private in any case
+            private_directory(directory)
         atomic_write(files["server.key"], keys.key_pem(key), mode=0o600)
         atomic_write(files["ca.crt"], b"".join(each.pem for each in store.cluster_authorities()))
         atomic_write(files["server.crt"], certificate.pem)
