@@ -9,7 +9,7 @@ from itertools import product
 
 import pytest
 
-from fg_tls import JoinError
+from fg_tls import JoinError, PeerError
 from fg_tls.host.store import Store
 from fg_tls.issuing.bulletin import Bulletin
 from fg_tls.issuing.rotation import note, proceed, rotate
@@ -127,6 +127,19 @@ def test_who_is_away_is_named_and_left_behind_only_by_force(running, clock):
         running.follow(here)
         report = rotate(running.store, clock)
     assert report.finished
+
+
+def test_who_was_left_behind_by_force_comes_back_by_itself(running, clock):
+    """At once, and not when its certificate would have been due: until then it could talk to nobody."""
+    store = running.member("a")
+    clock.forward(hours=1)
+    assert rotate(running.store, clock, force=True).finished
+    keeper = Keeper(store, clock, poll=0)
+    with pytest.raises(PeerError):
+        keeper.round()  # it learns who the successor is, who does not know it
+    keeper.round()
+    assert store.cluster_authorities() == (running.store.authority().certificate,)
+    assert all_talk([Host(each, clock) for each in (running.store, store)])
 
 
 def test_who_was_not_seen_for_thirty_days_holds_nothing_up(running, clock):

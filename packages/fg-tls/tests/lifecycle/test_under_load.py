@@ -39,7 +39,7 @@ class Hammer:
     def run(self):
         while not self.stopped.is_set():
             # The server is on this machine, but plays another host: no token of ours is for it.
-            with connect(self.url, store=self.store, service="none of these", timeout=LONGEST_WAIT) as client:
+            with connect(self.url, store=self.store, service="none-of-these", timeout=LONGEST_WAIT) as client:
                 self.ask(client)
                 while self.keep_alive and not self.stopped.is_set():
                     self.ask(client)

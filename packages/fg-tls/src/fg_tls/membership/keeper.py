@@ -72,7 +72,10 @@ class Keeper:
         identity, now = self._store.identity(), self._clock()
         # The clock of the authority's host was ahead when this certificate was made, and was set right since.
         too_early = self._store.authority_path.is_file() and now < identity.certificate.not_before
-        if too_early or due(identity, now):
+        signing = next(iter(self._store.cluster_authorities()), None)
+        # A host that was left behind has caught up with an authority that does not know its certificate any more.
+        left_behind = signing is not None and not identity.certificate.issued_by(signing)
+        if too_early or left_behind or due(identity, now):
             renew(self._store, self._clock)
 
     def _follow(self) -> None:
