@@ -242,3 +242,13 @@ def test_a_client_that_leaves_in_the_middle_is_no_error_of_the_application(run, 
         websocket.socket.shutdown(socket.SHUT_RDWR)
     assert "Traceback" not in caplog.text
     assert "ERROR" not in [record.levelname for record in caplog.records]
+
+
+def test_a_message_may_be_as_large_as_a_body(start):
+    server = start(routes=ROUTES, access=ACCESS, tls="off", max_body=1000)
+    with _websocket(server, bearer=server.token) as websocket:
+        websocket.recv(LONGEST_WAIT)
+        websocket.send("x" * 1000)
+        assert websocket.recv(LONGEST_WAIT) == "x" * 1000
+        websocket.send("x" * 1001)
+        assert _closing(websocket)[0] == 1009

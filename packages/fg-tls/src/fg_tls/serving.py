@@ -74,10 +74,10 @@ def serve(
 
     `service` names the kind of server, and the directory of its token. `tls` "auto" uses the certificate of this host
     if it has one; another source brings its own. Beyond loopback nothing is served in clear text, unless `insecure`.
-    `hosts` are names that clients may use besides those of the certificate. Bodies larger than `max_body` bytes are
-    refused; `limits` say how long the server waits for clients. `sockets` may hold one that `bind` made before;
-    otherwise `host` and `port` (0: any free one) are bound first of all. It is announced as part of `job`. `ready` is
-    called once requests are accepted. Routes must not be added to `app` later.
+    `hosts` are names that clients may use besides those of the certificate. Bodies and WebSocket messages larger than
+    `max_body` bytes are refused; `limits` say how long the server waits for clients. `sockets` may hold one that `bind`
+    made before; otherwise `host` and `port` (0: any free one) are bound first of all. It is announced as part of `job`.
+    `ready` is called once requests are accepted. Routes must not be added to `app` later.
 
     After `Serving.handover` it returns the socket, in which clients wait meanwhile: clean up, then `restart()` it.
 

@@ -25,6 +25,7 @@ from fg_tls.listener.protocol import protocol_options
 _GRACE_SECONDS: Final = 3
 _LINGER_SECONDS: Final = 0.3
 _DRAIN_SECONDS: Final = 1.0
+_LARGEST_MESSAGE: Final = 16 * 2**20  # bytes of a WebSocket, which are kept until the message is complete
 # What uvicorn reports as errors when we end open requests on purpose.
 _EXPECTED_AT_THE_END: Final = ("ASGI callable returned without", "Cancel %s running task")
 # What uvicorn reports with a traceback, and the client is told by the code of its close: our log is not for it to fill.
@@ -50,6 +51,7 @@ class Server(uvicorn.Server):
                 access_log=False,  # query strings and headers stay out of logs
                 proxy_headers=False,  # nobody between us and the client may speak for it
                 server_header=False,
+                ws_max_size=min(guard.max_body, _LARGEST_MESSAGE),
                 timeout_graceful_shutdown=_GRACE_SECONDS,
             )
         )
