@@ -213,6 +213,14 @@ def test_mint_overwrites_nothing_and_asks_for_names(home, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+def test_mint_without_a_place_for_the_files_makes_no_member(home, tmp_path):
+    (tmp_path / "file").touch()
+    before = Books(home).members()
+    with pytest.raises(StoreError, match=f"cannot write to {tmp_path}/file: File exists"):
+        mint(home, parse_names(["wopr.lan"]), tmp_path / "file")
+    assert Books(home).members() == before
+
+
 def test_mint_leaves_the_mode_of_a_directory_that_is_there(home, tmp_path):
     shared = tmp_path / "shared"
     shared.mkdir()

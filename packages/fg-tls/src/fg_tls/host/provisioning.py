@@ -69,10 +69,11 @@ def mint(store: Store, names: Names, directory: Path, *, role: Role = "member", 
     key = keys.new_key()
     member = Member(cluster=authority.cluster, role=role, id=str(uuid.uuid4()))
     certificate = authority.issue(key.public_key(), member=member, names=names, now=clock())
-    Books(store).record_issue(certificate, now=clock(), hostname=next(iter(names.hostnames), ""))
     try:
-        if not directory.exists():  # one that is there may be shared, such as /tmp; the key is private in any case
+        if not directory.is_dir():  # one that is there may be shared, such as /tmp; the key is private in any case
             private_directory(directory)
+        # Before its key can be used, and not if there is no place for it: a member holds its names for months.
+        Books(store).record_issue(certificate, now=clock(), hostname=next(iter(names.hostnames), ""))
         atomic_write(files["server.key"], keys.key_pem(key), mode=0o600)
         atomic_write(files["ca.crt"], b"".join(each.pem for each in store.cluster_authorities()))
         atomic_write(files["server.crt"], certificate.pem)
