@@ -177,7 +177,7 @@ def test_an_authority_that_an_interrupted_init_left_is_used(store, home):
     assert set(members) < set(Books(home).members())  # nobody is forgotten
     assert home.revoked_path.exists()
     home.identity_path.unlink()
-    with pytest.raises(StoreError, match=r"may not vouch for all of bank\.com; run `forgather tls init --force`"):
+    with pytest.raises(StoreError, match=r"may not vouch for bank\.com; run `forgather tls init --force`"):
         init(home, names=parse_names(["bank.com"]))
 
 

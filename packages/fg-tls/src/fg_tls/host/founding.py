@@ -42,9 +42,9 @@ def init(
 ) -> Identity:
     """Make an authority on this host, and a certificate for it.
 
-    The authority may vouch for private names and addresses, for `names`, and for the names of this host, now and for
-    as long as it lives. `name` is what browsers call it. With `force` a new authority takes the place of the old one,
-    and the directory as it was is kept beside it.
+    The authority may vouch for private names and addresses, for `names` and those in config.yaml, and for the names of
+    this host, now and for as long as it lives. `name` is what browsers call it. With `force` a new authority takes the
+    place of the old one, for `names` alone, and the directory as it was is kept beside it.
 
     Raises:
         StoreError: there is a certificate already, and `force` is not set; or the directory cannot be used.
@@ -54,6 +54,7 @@ def init(
             _back_up(store, clock, say)
         else:
             _refuse_second(store)
+            names = names | store.settings().names
         own = names_of_this_host()
         anew = force or not store.authority_path.exists()  # else it is one that an interrupted `init` has left
         title = name or f"Forgather on {own.hostnames[0]}"
@@ -102,9 +103,11 @@ def _new_authority(title: str, given: Names, own: Names, clock: Clock) -> Author
 
 def _left_authority(store: Store, given: Names) -> Authority:
     found = store.authority()
-    if found.constraints.permits(given) != given:
+    permitted = found.constraints.permits(given)
+    outside = [each for each in (*given.hostnames, *map(str, given.addresses)) if each not in permitted]
+    if outside:
         raise StoreError(
-            f"{store.authority_path} may not vouch for all of {given}; "
+            f"{store.authority_path} may not vouch for {', '.join(outside)}; "
             "run `forgather tls init --force`, which makes another authority and keeps a copy of this one"
         )
     return found
