@@ -54,11 +54,16 @@ class Result:
 
 
 def all_suites(workspace: Workspace) -> list[Suite]:
-    """Every suite, those that need most siblings (and so take longest) first."""
+    """Every suite, those with most tests first: one that takes long must not start last."""
     suites = [Suite(name=_REPOSITORY, paths=(workspace.root / "tests",))]
-    by_weight = sorted(workspace.distributions, key=lambda each: -len(workspace.visible(each.name)))
-    suites += [Suite(name=each.name, paths=(each.folder / "tests",), distribution=each) for each in by_weight]
-    return suites
+    suites += [
+        Suite(name=each.name, paths=(each.folder / "tests",), distribution=each) for each in workspace.distributions
+    ]
+    return sorted(suites, key=lambda suite: -_size(suite))
+
+
+def _size(suite: Suite) -> int:
+    return sum(file.stat().st_size for path in suite.paths for file in path.rglob("*.py"))
 
 
 def select(suites: Sequence[Suite], words: Sequence[str], root: Path) -> list[Suite]:
