@@ -1,5 +1,6 @@
 """A host whose answer was lost has a place in the books, and must not be in its own way when it asks again."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -43,13 +44,15 @@ def joined(issuer, name="wopr.lan"):
     return read_pem(answer["certificate"].encode(), "the answer")[0]
 
 
-def test_it_may_ask_again_and_what_was_lost_is_revoked(issuer, clock):
+def test_it_may_ask_again_and_what_was_lost_is_revoked(issuer, clock, caplog):
     lost = joined(issuer)
     clock.ahead = CLAIM_PERIOD + timedelta(seconds=1)
     again = joined(issuer)
     assert "wopr.lan" in again.names.hostnames
     assert issuer.books.member(lost.member.id).revoked is not None
     assert revocation.read(issuer.store).serials == {lost.serial}
+    assert f"member {lost.member.id} ('wopr') joined on" in caplog.text
+    assert f"is revoked: member {again.member.id} has joined under its name" in caplog.text
 
 
 def test_two_fresh_machines_of_one_name_are_told_apart(issuer):
@@ -88,3 +91,15 @@ def test_whoever_has_its_answer_keeps_its_name(issuer, clock, tmp_path, until_us
     clock.ahead = timedelta(days=2)
     with pytest.raises(JoinError, match=r"the name wopr\.lan belongs to member"):
         joined(issuer)
+
+
+def test_members_of_books_that_do_not_say_who_has_called_keep_their_names(issuer, clock):
+    first, path = joined(issuer), issuer.books.path
+    data = json.loads(path.read_bytes())
+    for each in data["members"]:
+        del each["shown"]
+    path.write_text(json.dumps(data))
+    clock.ahead = CLAIM_PERIOD + timedelta(seconds=1)
+    with pytest.raises(JoinError, match=f"the name wopr.lan belongs to member {first.member.id}"):
+        joined(issuer)
+    assert issuer.books.member(first.member.id).revoked is None

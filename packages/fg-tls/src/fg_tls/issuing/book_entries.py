@@ -178,17 +178,20 @@ class MemberEntry:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
+        issued = tuple(
+            Issued(serial=int(each["serial"], 16), not_after=datetime.fromisoformat(each["not_after"]))
+            for each in data["issued"]
+        )
+        # Books from before it was written down: whoever is in them has called, with whichever certificate it still has.
+        shown = data.get("shown", data["issued"][0]["serial"] if issued else None)
         return cls(
             id=data["id"],
             role=_role(data["role"]),
             hostname=data["hostname"],
             names=parse_names(data["names"]),
             bound=parse_names(data["bound"]),
-            issued=tuple(
-                Issued(serial=int(each["serial"], 16), not_after=datetime.fromisoformat(each["not_after"]))
-                for each in data["issued"]
-            ),
-            shown=None if data["shown"] is None else int(data["shown"], 16),
+            issued=issued,
+            shown=None if shown is None else int(shown, 16),
             joined=datetime.fromisoformat(data["joined"]),
             last_seen=datetime.fromisoformat(data["last_seen"]),
             phase=int(data["phase"]),

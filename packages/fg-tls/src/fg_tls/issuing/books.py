@@ -47,15 +47,15 @@ class Ledger:
         self.members[entry.id] = entry.with_certificate(certificate, now)
         return self.members[entry.id]
 
-    def end_unclaimed(self, hostnames: Collection[str], *, now: datetime) -> bool:
-        """Revoke members that were not heard of since they joined, and hold one of these names; whether there are any.
+    def end_unclaimed(self, hostnames: Collection[str], *, now: datetime) -> list[MemberEntry]:
+        """Revoke members that have never called since they joined, and hold one of these names; gives those.
 
         Whose answer was lost asks again with another token, and must not be in its own way.
         """
         names = {*hostnames} - {"localhost"}
         found = [each for each in self.members.values() if each.is_unclaimed(now) and names & {*each.names.hostnames}]
         self.members |= {each.id: replace(each, revoked=now) for each in found}
-        return bool(found)
+        return found
 
 
 class Books:

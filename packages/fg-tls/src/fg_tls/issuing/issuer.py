@@ -6,6 +6,7 @@ changes nothing but the count of wrong guesses.
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -27,6 +28,8 @@ from fg_tls.pki.certificates import Certificate, Member, Role
 from fg_tls.pki.names import Address, Names, parse_names
 from fg_tls.pki.signing_requests import requested_key
 from fg_tls.pki.succession import successions
+
+logger = logging.getLogger(__name__)
 
 TOKEN_LIFETIME: Final = timedelta(minutes=15)
 _NO_NAMES: Final = Names()
@@ -109,10 +112,22 @@ class Issuer:
             ledger.members[member.id] = MemberEntry.joined_at(now, member, hostname=request.hostname, bound=token.names)
             certificate = self._issued(ledger, public_key, member, wanted, came_from)
             ledger.tokens[token.id] = token.spent(now)
-        if ended:
-            publish(self.store, self.books, self.clock)
+        self._publish_ended(ended, by=member.id)
         answer = self.answer(certificate)
         return token.id, answer | {"mac": answer_mac(secret, mac, answer)}
+
+    def _publish_ended(self, ended: Sequence[MemberEntry], *, by: str) -> None:
+        for each in ended:
+            logger.warning(
+                "member %s (%r) joined on %s, has never called with its certificate, and is revoked: member %s has "
+                "joined under its name",
+                each.id,
+                each.hostname,
+                f"{each.joined:%Y-%m-%d at %H:%M} UTC",
+                by,
+            )
+        if ended:
+            publish(self.store, self.books, self.clock)
 
     def _authenticated(self, request: JoinRequest, mac: str) -> bytes:
         """The secret of the token, when the request was made by somebody who knows it; a wrong guess is counted."""
