@@ -83,7 +83,7 @@ def test_malformed_chunks_end_the_connection(target, chunks):
 HEADS = {
     "no version": b"GET /items\r\n\r\n",
     "HTTP/0.9": b"GET /items HTTP/0.9\r\nHost: localhost\r\n\r\n",
-    "HTTP/2.0": b"GET /items HTTP/2.0\r\nHost: localhost\r\n\r\n",
+    "HTTP/2.0": b"GET /items HTTP/2.0\r\nHost: localhost\r\nConnection: close\r\n\r\n",
     "HTTP/1.10": b"GET /items HTTP/1.10\r\nHost: localhost\r\n\r\n",
     "preface of HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "leading space": b" GET /items HTTP/1.1\r\nHost: localhost\r\n\r\n",
