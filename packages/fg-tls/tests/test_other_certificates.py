@@ -11,8 +11,10 @@ from fg_tls import CertificateError, Store, StoreError
 from fg_tls.clock import SYSTEM
 from fg_tls.host import settings as config
 from fg_tls.host.provisioning import init
+from fg_tls.host.store import Identity
+from fg_tls.pki import keys
 from fg_tls.pki.authority import Authority
-from fg_tls.pki.certificates import read_pem
+from fg_tls.pki.certificates import Member, read_pem
 from fg_tls.pki.contexts import server_context
 from fg_tls.pki.names import parse_names, private_constraints
 
@@ -160,3 +162,15 @@ def test_a_certificate_of_this_version_takes_the_place_of_the_old_one(old):
     init(old)
     assert old.material().certificate_file == old.identity_path
     assert OLD.certificate not in old.authorities()
+    assert read_pem(old.trust_path.read_bytes(), "trust.pem") == list(old.authorities())
+
+
+def test_other_programs_trust_whom_a_host_trusts_that_has_joined_over_an_old_directory(old):
+    """A join saves the authorities first, while the old one still counts."""
+    new = Authority.create("New", private_constraints(), now=SYSTEM())
+    key = keys.new_key()
+    member = Member(cluster=new.cluster, role="member", id="1f2e")
+    leaf = new.issue(key.public_key(), member=member, names=parse_names(["box.lan"]), now=SYSTEM())
+    old.save_authorities((new.certificate,))
+    old.save_identity(Identity(key=key, chain=(leaf,)))
+    assert read_pem(old.trust_path.read_bytes(), "trust.pem") == [new.certificate, FRIEND.certificate]

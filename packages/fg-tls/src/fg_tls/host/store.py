@@ -265,8 +265,12 @@ class Store:
             yield
 
     def save_identity(self, identity: Identity) -> None:
-        """Replace key and certificate of this host."""
-        self.write("identity.pem", identity.pem(), mode=0o600)
+        """Replace key and certificate of this host; from the first one on, those of Forgather 1.x count no more."""
+        with self.writing():
+            first = not _exists(self.identity_path)
+            self.write("identity.pem", identity.pem(), mode=0o600)
+            if first:
+                self.rebuild_trust()
 
     def save_authority(self, authority: Authority) -> None:
         """Replace the authority of this host, which every host trusts from `save_authorities` on."""
