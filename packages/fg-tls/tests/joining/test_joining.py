@@ -10,18 +10,14 @@ import pytest
 
 from fg_tls import JoinError, PeerError, PortInUseError, Store
 from fg_tls.clock import SYSTEM
-from fg_tls.host.store import Identity
 from fg_tls.host.this_host import names_of_this_host
 from fg_tls.issuing.join_messages import LARGEST_MESSAGE
 from fg_tls.issuing.join_token import JoinToken
-from fg_tls.issuing.running import issuing, running_issuer, token_endpoints
+from fg_tls.issuing.running import issuing, running_issuer
 from fg_tls.membership.joining import join
 from fg_tls.membership.renewal import renew
-from fg_tls.pki.authority import Authority
-from fg_tls.pki.certificates import Member
 from fg_tls.pki.contexts import client_context
-from fg_tls.pki.keys import new_key
-from fg_tls.pki.names import parse_names, private_constraints
+from fg_tls.pki.names import parse_names
 
 from .hosts import LONGEST_WAIT, join_request, killed_at_change, new_issuer, served
 from .impostor import impostor
@@ -387,32 +383,6 @@ def test_a_port_in_use_is_said_at_once(issuer):
         port = taken.getsockname()[1]
         with pytest.raises(PortInUseError, match=f"port {port}"), issuing(issuer.store, host="127.0.0.1", port=port):
             pytest.fail("it has no issuer")
-
-
-@pytest.mark.parametrize(
-    ("host", "expected"),
-    [("127.0.0.1", "127.0.0.1:9"), ("::1", "[::1]:9"), ("192.168.7.1", "192.168.7.1:9")],
-)
-def test_tokens_name_the_address_that_is_listened_on(issuer, host, expected):
-    assert token_endpoints(issuer.store, host, 9) == (expected,)
-
-
-def test_tokens_name_addresses_of_the_certificate_for_an_issuer_on_all_of_them(issuer):
-    found = token_endpoints(issuer.store, "0.0.0.0", 9)
-    assert "192.168.7.1:9" in found
-    assert len(found) <= 3
-    assert not any(each.startswith("127.") for each in found)
-
-
-def test_tokens_name_addresses_of_ipv6_where_these_are_listened_on(tmp_path):
-    store = Store(tmp_path / "tls")
-    authority = Authority.create("Household", private_constraints(), now=SYSTEM())
-    key, member = new_key(), Member(cluster=authority.cluster, role="member", id="1f2e")
-    names = parse_names(["box.lan", "::1", "fd00::5", "10.0.0.5"])
-    leaf = authority.issue(key.public_key(), member=member, names=names, now=SYSTEM())
-    store.save_identity(Identity(key=key, chain=(leaf,)))
-    assert token_endpoints(store, "::", 9) == ("10.0.0.5:9", "[fd00::5]:9", "box.lan:9")
-    assert token_endpoints(store, "0.0.0.0", 9) == ("10.0.0.5:9", "box.lan:9")
 
 
 # --- crashes ---------------------------------------------------------------------------------------------------------

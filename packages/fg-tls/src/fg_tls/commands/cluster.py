@@ -97,7 +97,7 @@ def _of_file(path: Path) -> str:
 
 
 def _add_listening(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--host", default="0.0.0.0", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--host", metavar="ADDRESS", help="address to listen on (default: all addresses of this host)")
     parser.add_argument("--port", type=int, default=ISSUER_PORT, help="default: %(default)s")
 
 
@@ -117,7 +117,8 @@ def _configure_join_token(parser: argparse.ArgumentParser) -> None:
 def _join_token(args: argparse.Namespace) -> int:
     from fg_tls.host.store import Store
     from fg_tls.issuing.issuer import TOKEN_LIFETIME, Issuer
-    from fg_tls.issuing.running import running_issuer, serve_one_token, token_endpoints
+    from fg_tls.issuing.running import running_issuer, serve_one_token
+    from fg_tls.issuing.whereabouts import certify_names, every_address, token_endpoints
     from fg_tls.pki.names import parse_names
 
     store, running = Store(), running_issuer()
@@ -132,8 +133,8 @@ def _join_token(args: argparse.Namespace) -> int:
         say(f"{advice}\nlistening on port {serving.port} until then; Ctrl-C ends it, and the token with it")
 
     if running or args.no_wait:
-        store.authority()
-        where = (running.host, running.port) if running else (args.host, args.port)
+        certify_names(store)
+        where = (running.host, running.port) if running else (args.host or every_address(), args.port)
         print(make(Issuer(store), token_endpoints(store, *where)).encode())
         say(advice if running else f"{advice}, while `forgather tls serve` runs here")
         return 0

@@ -12,10 +12,9 @@ from fg_tls.clock import SYSTEM, Clock
 from fg_tls.host.safe_files import read_file
 from fg_tls.host.settings import OUTDATED
 from fg_tls.host.store import Served, Store
-from fg_tls.host.this_host import names_of_this_host
 from fg_tls.issuing.book_entries import MemberEntry
 from fg_tls.issuing.books import Books
-from fg_tls.membership.renewal import renew_at
+from fg_tls.membership.renewal import missing_names, renew_at
 from fg_tls.pki.certificates import Certificate, Role, read_pem
 from fg_tls.pki.names import Names
 
@@ -105,7 +104,7 @@ def status(store: Store, clock: Clock = SYSTEM) -> Status:
     leaf = _leaf(served)
     member = leaf.member if leaf else None
     renews = member is not None and (store.authority_path.exists() or bool(store.settings().issuers))
-    missing = _missing(store, leaf) if leaf is not None and renews else ()
+    missing = missing_names(store, leaf) if leaf is not None and renews else ()
     last_failure = store.read_state().get("last_failure")
     return Status(
         directory=str(store.directory),
@@ -146,20 +145,6 @@ def _leaf(served: Served | None) -> Certificate | None:
     if served is None:
         return None
     return read_pem(read_file(served.certificate_file), str(served.certificate_file))[0]
-
-
-def _missing(store: Store, leaf: Certificate) -> tuple[str, ...]:
-    """Names that were asked for, or that this host has for good and its authority would vouch for."""
-    if leaf.member is not None and leaf.member.role == "submitter":
-        return ()  # it serves nothing, and is given no names
-    own = names_of_this_host(bridges=False)
-    # IPv6 addresses come and go within hours (RFC 8981); nobody should be bothered with each.
-    own = Names(hostnames=own.hostnames, addresses=tuple(each for each in own.addresses if each.version == 4))
-    limits = [each.constraints for each in store.cluster_authorities()]
-    own = limits[0].permits(own) if limits and limits[0] else own
-    declined = store.read_state().get("declined", [])  # asking once more would change nothing
-    wanted = (*_texts(store.settings().names), *(each for each in _texts(own) if each not in declined))
-    return tuple(each for each in dict.fromkeys(wanted) if each not in leaf.names)
 
 
 def _warnings(

@@ -19,7 +19,7 @@ from fg_tls.host.store import Store
 from fg_tls.issuing import ISSUER_PORT
 from fg_tls.issuing.issuer import Issuer
 from fg_tls.issuing.join_token import PREFIX
-from fg_tls.issuing.running import EVERYWHERE, issuing
+from fg_tls.issuing.running import issuing
 from fg_tls.pki.certificates import Role
 
 REMOTE_COMMAND: Final = "forgather tls join"
@@ -63,7 +63,7 @@ def deploy(
     ssh_options: Sequence[str] = (),
     remote_command: str = REMOTE_COMMAND,
     role: Role = "member",
-    host: str = EVERYWHERE,
+    host: str | None = None,
     port: int = ISSUER_PORT,
     clock: Clock = SYSTEM,
     progress: Progress = lambda _text: None,

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from fg_tls.clock import SYSTEM, Clock
 from fg_tls.endpoints import Endpoint, endpoints
-from fg_tls.errors import AddressError, StoreError
+from fg_tls.errors import StoreError
 from fg_tls.host.store import Store
 from fg_tls.issuing import ISSUER_PORT
 from fg_tls.issuing.book_entries import MemberEntry
@@ -21,16 +21,13 @@ from fg_tls.issuing.books import Books
 from fg_tls.issuing.issuer import Issuer
 from fg_tls.issuing.issuer_app import ISSUER_ACCESS, create_issuer_app
 from fg_tls.issuing.join_token import JoinToken
-from fg_tls.listener.binding import bind, listening_address
+from fg_tls.issuing.whereabouts import certify_names, every_address, tell_members, token_endpoints
+from fg_tls.listener.binding import bind
 from fg_tls.listener.tokens import TokenStore
 from fg_tls.pki.contexts import Material
-from fg_tls.pki.names import as_address
 from fg_tls.serving import Serving, serve
 
 SERVICE: Final = "issuer"
-EVERYWHERE: Final = "0.0.0.0"
-_MOST_ENDPOINTS: Final = 3  # each makes a token 25 characters longer
-_MOST_ISSUERS: Final = 6  # URLs that members try in turn
 _LONGEST_CALL: Final = 5.0  # seconds, for a host that has joined to call with its certificate
 _LOOK_EVERY: Final = 0.1
 _LONGEST_MESSAGE: Final = 2**20
@@ -39,32 +36,30 @@ _LONGEST_MESSAGE: Final = 2**20
 def serve_issuer(
     store: Store,
     *,
-    host: str = EVERYWHERE,
+    host: str | None = None,
     port: int = ISSUER_PORT,
     ready: Callable[[Serving], None] | None = None,
     clock: Clock = SYSTEM,
 ) -> None:
     """Serve the issuer of this host until SIGINT, SIGTERM or `Serving.stop`, and tell members where it listens.
 
+    Without `host`, it is served on every address of this host.
+
     Raises:
         NotProvisionedError: the authority is elsewhere.
         AddressError, PortInUseError: it cannot listen there.
     """
-    store.authority()
-
-    def announce(serving: Serving) -> None:
-        _tell_members(store, serving)
-        if ready is not None:
-            ready(serving)
-
-    _serve(Issuer(store, clock), bind(host, port), ready=announce, until=None)
+    certify_names(store, clock)
+    with bind(host or every_address(), port) as listener:
+        tell_members(store, *listener.getsockname()[:2])
+        _serve(Issuer(store, clock), listener, ready=ready or _nothing, until=None)
 
 
 def serve_one_token(
     store: Store,
     make: Callable[[Issuer, tuple[str, ...]], JoinToken],
     *,
-    host: str = EVERYWHERE,
+    host: str | None = None,
     port: int = ISSUER_PORT,
     ready: Callable[[JoinToken, Serving], None],
     clock: Clock = SYSTEM,
@@ -77,23 +72,15 @@ def serve_one_token(
         NotProvisionedError: the authority is elsewhere.
         AddressError, PortInUseError: it cannot listen there.
     """
-    store.authority()
+    certify_names(store, clock)
     issuer = Issuer(store, clock)
-    with bind(host, port) as listener:
+    with bind(host or every_address(), port) as listener:
         token = make(issuer, token_endpoints(store, *listener.getsockname()[:2]))
         try:
             _serve(issuer, listener, ready=partial(ready, token), until=token)
         finally:
             used = issuer.books.take_back(token.id)
     return used
-
-
-def _tell_members(store: Store, serving: Serving) -> None:
-    """Put where this issuer listens first in config.yaml, from where every member is told where to renew."""
-    known = store.settings().issuers
-    new = [f"https://{each}" for each in token_endpoints(store, serving.host, serving.port)]
-    if not all(each in known for each in new):
-        store.save_settings(issuers=list(dict.fromkeys((*new, *known)))[:_MOST_ISSUERS])
 
 
 def running_issuer() -> Endpoint | None:
@@ -103,7 +90,7 @@ def running_issuer() -> Endpoint | None:
 
 @contextmanager
 def issuing(
-    store: Store, *, host: str = EVERYWHERE, port: int = ISSUER_PORT, clock: Clock = SYSTEM
+    store: Store, *, host: str | None = None, port: int = ISSUER_PORT, clock: Clock = SYSTEM
 ) -> Iterator[tuple[str, ...]]:
     """Have an issuer for the block, if none runs here yet; gives the endpoints for join tokens.
 
@@ -111,12 +98,12 @@ def issuing(
         NotProvisionedError: the authority is elsewhere.
         AddressError, PortInUseError: it cannot listen there.
     """
-    store.authority()
+    certify_names(store, clock)
     running = running_issuer()
     if running is not None:
         yield token_endpoints(store, running.host, running.port)
         return
-    listener = bind(host, port)
+    listener = bind(host or every_address(), port)
     bound_host, bound_port = listener.getsockname()[:2]
     with ThreadPoolExecutor(1, thread_name_prefix="issuer") as pool:
         started: Future[Serving] = Future()
@@ -130,31 +117,6 @@ def issuing(
         finally:
             started.result().stop()
             ended.result()
-
-
-def token_endpoints(store: Store, host: str, port: int) -> tuple[str, ...]:
-    """Where a joining host finds an issuer that listens on `host`, under names that its certificate has.
-
-    Raises:
-        AddressError: nobody can listen there.
-    """
-    bound = listening_address(host)
-    if not 0 < port < 65536:
-        raise AddressError(f"port {port} is not between 1 and 65535")
-    if not bound.is_unspecified:
-        return (_endpoint(str(bound), port),)
-    names = store.identity().certificate.names
-    # A socket for every address of IPv6 takes connections over IPv4 too, but not the other way round.
-    usable = sorted((each for each in names.addresses if each.version <= bound.version), key=lambda each: each.version)
-    addresses = [str(each) for each in usable if not each.is_loopback]
-    hostnames = [each for each in names.hostnames if "." in each]
-    reachable = [*addresses[: _MOST_ENDPOINTS - 1], *hostnames][:_MOST_ENDPOINTS]
-    return tuple(_endpoint(each, port) for each in reachable or ["127.0.0.1"])
-
-
-def _endpoint(host: str, port: int) -> str:
-    address = as_address(host)
-    return f"[{host}]:{port}" if address is not None and address.version == 6 else f"{host}:{port}"
 
 
 def _serve(
@@ -192,6 +154,10 @@ class _OwnCertificate(Store):
 
     def material(self) -> Material:
         return self.client_material()
+
+
+def _nothing(_serving: Serving) -> None:
+    """For those who need not know when it is ready."""
 
 
 def _seconds_left(issuer: Issuer, token: JoinToken) -> float:

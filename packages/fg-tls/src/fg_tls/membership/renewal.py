@@ -93,7 +93,29 @@ def _kept(store: Store, certificate: Certificate) -> Names:
 
 def declined(wanted: Names, certificate: Certificate) -> list[str]:
     """The names that were asked for and that the authority has left out: others hold them, or a person chose."""
-    return [each for each in (*wanted.hostnames, *map(str, wanted.addresses)) if each not in certificate.names]
+    return [each for each in _texts(wanted) if each not in certificate.names]
+
+
+def missing_names(store: Store, certificate: Certificate) -> tuple[str, ...]:
+    """Names that were asked for, or that this host has for good, and that its authority would vouch for.
+
+    Of IPv6, addresses come and go within hours (RFC 8981): nobody is bothered with each, unless there are no others.
+    """
+    if certificate.member is not None and certificate.member.role == "submitter":
+        return ()  # it serves nothing, and is given no names
+    own = names_of_this_host(bridges=False)
+    lasting = tuple(each for each in own.addresses if each.version == 4)
+    if any(not each.is_loopback for each in lasting):
+        own = Names(hostnames=own.hostnames, addresses=lasting)
+    limits = [each.constraints for each in store.cluster_authorities()]
+    own = limits[0].permits(own) if limits and limits[0] else own
+    refused = store.read_state().get("declined", [])  # asking once more would change nothing
+    wanted = (*_texts(store.settings().names), *(each for each in _texts(own) if each not in refused))
+    return tuple(each for each in dict.fromkeys(wanted) if each not in certificate.names)
+
+
+def _texts(names: Names) -> tuple[str, ...]:
+    return (*names.hostnames, *map(str, names.addresses))
 
 
 def catch_up(line: Line) -> bool:
