@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 
 from cryptography.exceptions import InvalidSignature
 
-from fg_tls.clients.probing import Seen, Target, look, speaks_http, unverified
+from fg_tls.clients.probing import Seen, Target, look, speaks_http
 from fg_tls.clock import SYSTEM, Clock
 from fg_tls.errors import HostNameError, NotProvisionedError, PeerError, TlsError
 from fg_tls.host.store import Store
 from fg_tls.pki.certificates import Certificate
-from fg_tls.pki.contexts import Material, client_context
+from fg_tls.pki.contexts import Material, client_context, unverified_context
 from fg_tls.pki.names import parse_names
 
 _TOLERATED: Final = timedelta(minutes=5)  # certificates are back-dated by as much
@@ -52,7 +52,7 @@ class Diagnosis:
 def diagnose(host: str, port: int, store: Store, clock: Clock = SYSTEM, *, path: str = "/") -> Diagnosis:
     """Connect as a client of this host would, and say what stands in the way, if anything does."""
     target = Target(host=host, port=port, path=path)
-    shown = look(target, unverified())
+    shown = look(target, unverified_context())
     if shown.certificate is None:
         return _no_tls(target, shown, store)
     try:

@@ -71,15 +71,6 @@ def speaks_http(target: Target) -> bool:
     return look(target, None).status is not None
 
 
-def unverified() -> ssl.SSLContext:
-    """A context that looks at any certificate and shows none; nothing secret may go through it."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
-
-
 def _connection(target: Target, context: ssl.SSLContext | None) -> http.client.HTTPConnection:
     if context is None:
         return http.client.HTTPConnection(target.host, target.port, timeout=PATIENCE)

@@ -20,7 +20,7 @@ from fg_tls.errors import JoinError, PeerError
 from fg_tls.host.store import Store
 from fg_tls.issuing.join_messages import read_object
 from fg_tls.pki.certificates import read_der
-from fg_tls.pki.contexts import Material, check_server, client_context
+from fg_tls.pki.contexts import Material, check_server, client_context, unverified_context
 
 _TIMEOUT: Final = 10.0  # seconds
 _LARGEST_ANSWER: Final = 2**20  # bytes; the revocation list grows by about 40 for each certificate
@@ -100,7 +100,7 @@ class Line:
         self, path: str, body: Mapping[str, Any] | None, material: Material | None, timeout: float
     ) -> dict[str, Any]:
         parts = urlsplit(self.url)
-        context = _unverified() if material is None else client_context(material, clock=self.clock)
+        context = unverified_context() if material is None else client_context(material, clock=self.clock)
         connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=_TIMEOUT, context=context)
         try:
             connection.connect()
@@ -138,11 +138,3 @@ def _shown(connection: http.client.HTTPSConnection) -> bytes:
     if der is None:
         raise PeerError(f"the issuer at {connection.host} shows no certificate")
     return der
-
-
-def _unverified() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context

@@ -15,7 +15,7 @@ from fg_tls.clock import Clock
 from fg_tls.errors import JoinError, PeerError
 from fg_tls.issuing.join_messages import LARGEST_MESSAGE, read_object
 from fg_tls.pki.certificates import Certificate, read_der, read_pem
-from fg_tls.pki.contexts import Material, client_context
+from fg_tls.pki.contexts import Material, client_context, unverified_context
 
 _TIMEOUT: Final = 15.0  # seconds, for each step
 _LARGEST_ANSWER: Final = 16 * LARGEST_MESSAGE  # a revocation list grows with the cluster
@@ -43,7 +43,7 @@ def find_issuer(endpoint: str, authority_hash: str, *, clock: Clock) -> IssuerAd
         PeerError: nobody answers there, or with something else.
         JoinError: other authorities are shown, or the clocks differ by so much that no certificate would hold.
     """
-    with _connection(endpoint, _unverified()) as connection:
+    with _connection(endpoint, unverified_context()) as connection:
         answer = _ask(connection, endpoint, "GET", "/v1/ca")
     try:
         shown = read_pem(str(answer["authorities"]).encode(), f"the answer of {endpoint}")
@@ -93,15 +93,6 @@ def _connection(endpoint: str, context: ssl.SSLContext) -> Iterator[http.client.
         yield connection
     finally:
         connection.close()
-
-
-def _unverified() -> ssl.SSLContext:
-    """For one question to which everybody may know the answer; the answer is compared with the hash in the token."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def _connect(connection: http.client.HTTPSConnection, endpoint: str, clock: Clock) -> None:

@@ -126,6 +126,18 @@ def client_context(material: Material, *, clock: Clock = SYSTEM) -> ssl.SSLConte
     return context
 
 
+def unverified_context() -> ssl.SSLContext:
+    """A context that believes any certificate and shows none, to look at who answers.
+
+    What comes through it is compared with what is known otherwise, and nothing secret may go through it.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 def check_server(certificate: Certificate, material: Material, now: datetime) -> None:
     """What a client still has to check after the handshake, which verified the chain and the name.
 
