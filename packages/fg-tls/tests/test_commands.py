@@ -16,6 +16,7 @@ import pytest
 
 from fg_config.command_line import main
 from fg_tls import commands
+from fg_tls.host.founding import init
 from fg_tls.host.store import Store
 from fg_tls.issuing.issuer import Issuer
 from fg_tls.issuing.join_token import JoinToken
@@ -249,6 +250,12 @@ def new_token():
     return Issuer(Store()).create_token(endpoints=[ENDPOINT]).encode()
 
 
+def token_of_another_cluster(directory):
+    store = Store(directory / "elsewhere")
+    init(store)
+    return Issuer(store).create_token(endpoints=[ENDPOINT]).encode()
+
+
 def join_in_a_process(tmp_path, *words, text="", **environment):
     environment = os.environ | {"FORGATHER_CONFIG_DIR": str(tmp_path / "joiner")} | environment
     return subprocess.run(
@@ -307,11 +314,28 @@ def test_an_end_of_input_in_place_of_a_join_token_is_one_sentence():
     assert joining.returncode == 2 and "there is no join token in the input" in said and "Traceback" not in said
 
 
-def test_a_host_of_a_cluster_does_not_join_by_accident(ok, tls, monkeypatch):
+def test_a_host_of_a_cluster_does_not_join_by_accident(ok, tls, tmp_path, monkeypatch):
     ok("init")
-    monkeypatch.setenv("FORGATHER_JOIN", new_token())
+    (tmp_path / "token").write_text(new_token())
+    code, _, err = tls("join", "--token-file", tmp_path / "token")
+    assert code == 2 and "join --force" in err
+    monkeypatch.setenv("FORGATHER_JOIN", token_of_another_cluster(tmp_path))
     code, _, err = tls("join")
     assert code == 2 and "join --force" in err
+
+
+def test_a_container_that_is_started_again_has_joined(ok, tmp_path):
+    ok("init")
+    with started("serve", "--host", "127.0.0.1", "--port", port := free_port()) as issuer:
+        assert issuer.stderr.readline()
+        token = Issuer(Store()).create_token(endpoints=[f"127.0.0.1:{port}"]).encode()
+        first = join_in_a_process(tmp_path, "--hostname", "far.lan", FORGATHER_JOIN=token)
+    assert first.returncode == 0, first
+    identity = tmp_path / "joiner" / "tls" / "identity.pem"
+    before = identity.read_bytes()
+    again = join_in_a_process(tmp_path, "--hostname", "far.lan", FORGATHER_JOIN=token)
+    assert (again.returncode, again.stdout) == (0, "this host has joined that cluster already\n")
+    assert identity.read_bytes() == before
 
 
 # --- two hosts -------------------------------------------------------------------------------------------------------

@@ -43,7 +43,8 @@ def refuse_tokens(argv: Sequence[str]) -> None:
 def _configure_join(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Make this host a member of a cluster. The join token is read from --token-file, from the environment variable "
-        f"{_VARIABLE}, from the standard input, or asked for."
+        f"{_VARIABLE}, from the standard input, or asked for. One in the environment may stay there: a host that has "
+        "joined its cluster does not join again."
     )
     parser.add_argument("--token-file", metavar="FILE", help="a file that holds the token; - is the standard input")
     add_names(parser, "ask for this instead of the names and addresses of this host")
@@ -53,10 +54,13 @@ def _configure_join(parser: argparse.ArgumentParser) -> None:
 def _join(args: argparse.Namespace) -> int:
     from fg_tls.host.store import Store
     from fg_tls.issuing.join_token import JoinToken
-    from fg_tls.membership.joining import join
+    from fg_tls.membership.joining import is_member_of, join
 
     token = JoinToken.decode(_token(args.token_file))
     store = Store()
+    if args.token_file is None and _VARIABLE in os.environ and not args.force and is_member_of(store, token):
+        print("this host has joined that cluster already")  # a container that is started again
+        return 0
     certificate = join(store, token, names=named(args) or None, force=args.force, progress=say).certificate
     member = certificate.member
     show(

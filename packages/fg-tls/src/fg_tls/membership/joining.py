@@ -72,6 +72,15 @@ def join(
     return identity
 
 
+def is_member_of(store: Store, token: JoinToken) -> bool:
+    """Whether this host belongs to the cluster that `token` is from.
+
+    Raises:
+        StoreError, CertificateError: its files cannot be used.
+    """
+    return _is_member(store) and any(each.key_hash == token.authority for each in store.cluster_authorities())
+
+
 def _call(line: Line) -> None:
     """Show the issuer that its answer has arrived: until then, another host may take the place of this one."""
     try:
