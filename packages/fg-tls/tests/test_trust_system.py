@@ -198,3 +198,12 @@ def test_a_program_that_is_missing_is_named(store, browsers, monkeypatch):
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
     with pytest.raises(StoreError, match="certutil is not installed"):
         carry_out(store, steps)
+
+
+@pytest.mark.parametrize("undo", [False, True])
+def test_browsers_are_not_passed_over_where_certutil_is_missing(store, browsers, monkeypatch, undo):
+    machine, databases = browsers
+    carry_out(store, plan(store, machine))
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+    with pytest.raises(StoreError, match=rf"certutil is not installed.*{databases[0]}; install it .*libnss3-tools"):
+        plan(store, machine, undo=undo)

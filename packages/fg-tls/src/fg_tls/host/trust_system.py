@@ -196,8 +196,8 @@ def _refresh(layout: _Layout, machine: Machine) -> Step:
 
 
 def _nss_databases(machine: Machine) -> list[Path]:
-    """The databases of the user's browsers, as far as `certutil` is here to change them."""
-    if machine.platform != "linux" or shutil.which("certutil") is None:
+    """The databases of the user's browsers."""
+    if machine.platform != "linux":
         return []
     profiles = [path for pattern in _NSS_FIREFOX for path in sorted(machine.home.glob(pattern))]
     return [
@@ -236,6 +236,9 @@ def _ended(step: Step) -> subprocess.CompletedProcess[str]:
             check=False,
         )
     except FileNotFoundError as error:
-        raise StoreError(f"{step.argv[0]} is not installed, which changes {step.what}") from error
+        package = " (Debian: libnss3-tools)" if step.argv[0] == "certutil" else ""
+        raise StoreError(
+            f"{step.argv[0]} is not installed, which changes {step.what}; install it{package} and run this again"
+        ) from error
     except subprocess.TimeoutExpired as error:
         raise StoreError(f"`{step}` has not ended within {_PATIENCE:.0f} seconds") from error
