@@ -8,7 +8,7 @@ import pytest
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from fg_tls import AccessTable, PeerError, certificate
+from fg_tls import AccessTable, PeerError, certificate, token
 from fg_tls.clients.doctor import diagnose, target_of
 from fg_tls.clock import SYSTEM
 from fg_tls.host.provisioning import init, install, mint
@@ -260,6 +260,18 @@ def test_the_wrong_role_for_a_path(members, start):
     found = diagnose("localhost", port, member, path="/health")
     assert found.cause == "role" and "'submitter'" in found.sentence
     assert diagnose("localhost", port, home, path="/health").healthy
+
+
+def test_a_path_for_bearers_of_a_token(members, start):
+    home, member = members
+    access = AccessTable({("GET", "/health"): token("read")})
+    port = start(routes=[Route("/health", healthy)], tls=home, access=access).serving.port
+    for store in members:
+        found = diagnose("localhost", port, store, path="/health")
+        assert found.cause == "token" and "a token is needed there" in found.sentence
+        assert "join" not in str(found)
+    revoke(home, member.identity().certificate.member.id)
+    assert diagnose("localhost", port, member, path="/health").cause == "not-counted"
 
 
 def test_tls_is_disabled_on_this_host(here, start):

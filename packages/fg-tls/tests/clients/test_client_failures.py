@@ -157,6 +157,17 @@ def test_plain_http_where_tls_was_expected(start, host):
         ask(f"https://127.0.0.1:{server.serving.port}", store=host("a"))
 
 
+@pytest.mark.parametrize("make", [connect, http_connection])
+def test_clear_text_where_the_server_speaks_tls(start, host, make):
+    port = start(tls=host("server")).serving.port
+    with (
+        pytest.raises(PeerError, match=f"^http://127.0.0.1:{port} speaks TLS; use https://127.0.0.1:{port}$"),
+        contextlib.closing(make(f"http://127.0.0.1:{port}", store=host("a"))) as client,
+    ):
+        client.request("GET", "/")
+        client.getresponse()
+
+
 def test_a_server_that_refuses_our_certificate(start, host):
     """The client sees a closed connection only; the cause is found here."""
     server = start(tls=host("server"))

@@ -19,6 +19,7 @@ from fg_tls.clients.probing import Seen, Target, look, speaks_http
 from fg_tls.clock import SYSTEM, Clock
 from fg_tls.errors import HostNameError, NotProvisionedError, PeerError, TlsError
 from fg_tls.host.store import Store
+from fg_tls.listener.identity import TOKEN_NEEDED
 from fg_tls.pki.certificates import Certificate
 from fg_tls.pki.contexts import Material, client_context, unverified_context
 from fg_tls.pki.names import parse_names
@@ -183,6 +184,13 @@ class _Visit:
                 sentence=f"{self.target} admits this host, but not to {self.target.path} with the role "
                 f"{self.own.member.role!r}: {answer.detail or 'status 403'}",
                 remedy="join again with a token for the other role: `forgather tls join-token --role member`",
+            )
+        if answer.code == TOKEN_NEEDED:
+            return Diagnosis(
+                cause="token",
+                sentence=f"{self.target} knows the certificate of this host, but a token is needed there, at "
+                f"{self.target.path}",
+                remedy="send one of that server as `Authorization: Bearer TOKEN`",
             )
         if self.own is not None and self.own.member is not None and answer.status == 401:
             return Diagnosis(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Iterator
+from dataclasses import replace
 
 from fg_tls.clients.origins import Origin
 from fg_tls.clock import Clock
@@ -23,7 +24,7 @@ def peer_error(error: Exception, origin: Origin, *, store: Store, clock: Clock) 
             return PeerError(sentence)
     if origin.scheme == "https":
         return PeerError(_of_tls(error, origin, store, clock))
-    return PeerError(f"{origin} ended the connection without an answer; check that it is the server you mean")
+    return PeerError(_of_clear_text(origin))
 
 
 def interrupted(error: Exception, origin: Origin) -> PeerError:
@@ -53,6 +54,16 @@ def _of_the_network(cause: BaseException, origin: Origin) -> str | None:
     if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError | ConnectionError):
         return f"{origin} cannot be reached: {cause.strerror or cause}"
     return None
+
+
+def _of_clear_text(origin: Origin) -> str:
+    """A server with TLS hangs up on a client without, and cannot tell it why."""
+    from fg_tls.clients.probing import Target, look
+    from fg_tls.pki.contexts import unverified_context
+
+    if look(Target(host=origin.host, port=origin.port), unverified_context()).certificate is not None:
+        return f"{origin} speaks TLS; use {replace(origin, scheme='https')}"
+    return f"{origin} ended the connection without an answer; check that it is the server you mean"
 
 
 def _of_tls(error: Exception, origin: Origin, store: Store, clock: Clock) -> str:

@@ -9,7 +9,7 @@ import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from fg_tls.errors import CertificateError
 from fg_tls.pki.certificates import Certificate, read_der
@@ -47,6 +47,7 @@ class Seen:
     verify_code: int = 0  # X509_V_ERR_… of a certificate that was "refused-by-us"
     certificate: Certificate | None = None
     status: int | None = None
+    code: str = ""  # of an error, as this family of servers writes it
     date: datetime | None = None  # the clock of the server, to the second
 
 
@@ -86,21 +87,23 @@ def _shown(connection: socket.socket | None) -> Certificate | None:
 
 
 def _answer(response: http.client.HTTPResponse, certificate: Certificate | None) -> Seen:
+    error = _error(response.read(_LONGEST_ERROR)) if response.status >= 400 else {}
     return Seen(
         certificate=certificate,
         status=response.status,
-        detail=_message(response.read(_LONGEST_ERROR)) if response.status >= 400 else "",
+        detail="".join(each for each in str(error.get("message", ""))[:200] if each.isprintable()),
+        code=str(error.get("code") or ""),
         date=_date(response.getheader("Date")),
     )
 
 
-def _message(body: bytes) -> str:
-    """The message of an error as this family of servers writes it; nothing of any other body."""
+def _error(body: bytes) -> dict[str, Any]:
+    """An error as this family of servers writes it; nothing of any other body."""
     try:
-        message = json.loads(body)["error"]["message"]
+        found = json.loads(body)["error"]
     except (ValueError, LookupError, TypeError):
-        return ""
-    return "".join(each for each in str(message)[:200] if each.isprintable())
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _date(header: str | None) -> datetime | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
@@ -15,13 +15,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from fg_tls.listener.access import WEBSOCKET, Access, AccessTable
 from fg_tls.listener.exchange import Exchange, ended_on_purpose
 from fg_tls.listener.hosts import AllowedHosts, foreign_origin
-from fg_tls.listener.identity import PEER, Peer, client_certificate
+from fg_tls.listener.identity import PEER, TOKEN_NEEDED, Peer, client_certificate
 from fg_tls.listener.peers import Peers
 from fg_tls.listener.throttle import Throttle
 from fg_tls.listener.tokens import TokenStore
 
 MAX_BODY_BYTES: Final = 64 * 2**20
 _BEARER: Final = b"bearer "
+_BEARER_WANTED: Final = {"WWW-Authenticate": "Bearer"}
+_NO_HEADERS: Final[Mapping[str, str]] = {}
 _CONTENT_LENGTH: Final = re.compile(r"[0-9]{1,18}")
 _RECHECK_SECONDS: Final = 1.0
 
@@ -128,7 +130,7 @@ class Guard:
             return self._nowhere(scope)
         admitted = next((each for each in callers if all(access.admits(each.peer) for access in needed)), None)
         if admitted is None:
-            return _not_enough(needed)
+            return _not_enough(needed, callers)
         return self._oversized(headers) or admitted
 
     def _callers(self, scope: Scope, headers: Headers) -> list[_Caller] | JSONResponse:
@@ -186,7 +188,13 @@ async def _answer(refusal: JSONResponse, scope: Scope, receive: Receive, send: S
     await refusal(scope, receive, send)
 
 
-def _not_enough(needed: tuple[Access, ...]) -> JSONResponse:
+def _not_enough(needed: tuple[Access, ...], callers: list[_Caller]) -> JSONResponse:
+    by_certificate_alone = all(each.peer.role is not None for each in callers)
+    if by_certificate_alone and all(access.scopes is not None for access in needed):
+        # Not 403, which says that no other credentials would help (RFC 9110, section 15.5.4).
+        return _refuse(
+            401, "a bearer token is needed here; the certificate is not enough", _BEARER_WANTED, code=TOKEN_NEEDED
+        )
     scopes = " ".join(sorted(frozenset().union(*(access.scopes or () for access in needed))))
     roles = " or ".join(sorted(frozenset().union(*(access.roles for access in needed))))
     if not scopes:
@@ -198,7 +206,7 @@ def _not_enough(needed: tuple[Access, ...]) -> JSONResponse:
 
 
 def _refuse_unknown() -> JSONResponse:
-    return _refuse(401, "a valid bearer token is needed", {"WWW-Authenticate": "Bearer"})
+    return _refuse(401, "a valid bearer token is needed", _BEARER_WANTED, code="invalid_api_key")
 
 
 def _refuse_for(seconds: int) -> JSONResponse:
@@ -206,12 +214,13 @@ def _refuse_for(seconds: int) -> JSONResponse:
     return _refuse(429, message, {"Retry-After": str(seconds), "WWW-Authenticate": "Bearer"})
 
 
-def _refuse(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
+def _refuse(
+    status: int, message: str, headers: Mapping[str, str] = _NO_HEADERS, *, code: str | None = None
+) -> JSONResponse:
     """An error in the form that OpenAI's clients read.
 
     What is refused depends on who asks, so no cache may keep it: 404 and 405 are kept by default (RFC 9110, 15.1).
     """
-    error: dict[str, Any] = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
-    if status == 401:
-        error |= {"type": "authentication_error", "code": "invalid_api_key"}
-    return JSONResponse({"error": error}, status_code=status, headers={"Cache-Control": "no-store"} | (headers or {}))
+    kind = "authentication_error" if status == 401 else "invalid_request_error"
+    error = {"message": message, "type": kind, "param": None, "code": code}
+    return JSONResponse({"error": error}, status_code=status, headers={"Cache-Control": "no-store", **headers})

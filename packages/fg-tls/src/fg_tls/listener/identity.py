@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 PEER: Final = "forgather.peer"
 CLIENT_CERTIFICATE: Final = "forgather.client_certificate"
+TOKEN_NEEDED: Final = "token_needed"  # `code` of the refusal of a certificate that counts, on a route for tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
