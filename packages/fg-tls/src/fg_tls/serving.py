@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 
 from fg_tls.clock import SYSTEM, Clock
 from fg_tls.endpoints import Endpoint, announced
+from fg_tls.host.store import Store
 from fg_tls.listener.access import AccessTable
 from fg_tls.listener.binding import bind, is_loopback, refuse_clear_text
 from fg_tls.listener.guard import MAX_BODY_BYTES, Guard
@@ -125,7 +126,7 @@ def serve(
                 ready(serving)
 
         server = Server(guard, server_context(source, clock=clock) if source else None, announce, limits)
-        with quiet_signals(server), expected_errors_dropped(server), keeping(source, clock):
+        with quiet_signals(server), expected_errors_dropped(server), keeping(_of_this_host(source), clock):
             server.run([listener.dup()])  # it closes its own; ours may be handed over
         handover = Handover(listener=listener.dup()) if server.handing_over else None
     logger.info("%s on port %d has stopped", service, bound_port)
@@ -146,10 +147,13 @@ def _source(tls: Source | Literal["auto", "off"]) -> Source | None:
         return None
     if tls != "auto":
         return tls
-    from fg_tls.host.store import Store
-
     store = Store()
     return store if store.provisioned and store.enabled else None
+
+
+def _of_this_host(source: Source | None) -> Store:
+    """The directory to look after: clients here depend on it too, and so do revocations, whatever servers show."""
+    return source if isinstance(source, Store) else Store()
 
 
 def _exposure(listener: socket.socket, *, insecure: bool) -> str | None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from fg_tls import PeerError
+from fg_tls import PeerError, Store
 from fg_tls.clients.connections import connect, http_connection
 from fg_tls.pki.authority import Authority
 from fg_tls.pki.contexts import Material, server_context
@@ -48,17 +48,18 @@ def test_a_certificate_for_another_name(record, host):
     assert "box.lan" in failing(record(elsewhere), host("ours"))
 
 
-class Given:
-    """A source that says what it is told to."""
+class Given(Store):
+    """A host that says what it is told to."""
 
     def __init__(self, store, **changes):
-        self.store, self.changes = store, changes
+        super().__init__(store.directory)
+        self.changes = changes
 
     def stamp(self):
         return repr(self.changes)
 
     def client_material(self):
-        return dataclasses.replace(self.store.client_material(), **self.changes)
+        return dataclasses.replace(super().client_material(), **self.changes)
 
 
 def test_a_revoked_server_is_refused_on_new_and_open_connections(record, host):

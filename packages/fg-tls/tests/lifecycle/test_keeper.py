@@ -5,16 +5,20 @@ import logging
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
 from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from fg_tls import AccessTable, PeerError, certificate
+from fg_tls import AccessTable, PeerError, certificate, connect
 from fg_tls.clock import SYSTEM
 from fg_tls.host.locks import FileLock
+from fg_tls.issuing.revoking import revoke
+from fg_tls.listener.options import ServerOptions
 from fg_tls.membership import keeper as keepers
 from fg_tls.membership.keeper import Keeper, keeping
 from fg_tls.membership.renewal import renew
@@ -182,7 +186,7 @@ def test_it_ends_although_an_issuer_has_not_answered(household, clock, early):
 def test_a_host_without_a_certificate_of_ours_is_left_alone(tmp_path):
     store = Household(tmp_path, SetClock()).store
     store.identity_path.unlink()
-    with keeping(store), keeping(None):
+    with keeping(store):
         assert not any(each.name == "fg-tls keeper" for each in threading.enumerate())
 
 
@@ -198,3 +202,24 @@ def test_a_server_looks_after_its_host(tmp_path):
             except ValueError:
                 held.set()
         assert any(each.name == "fg-tls keeper" for each in threading.enumerate())
+
+
+def test_revocations_reach_a_server_with_a_certificate_from_the_command_line(tmp_path, monkeypatch):
+    household = Household(tmp_path, SYSTEM)
+    with household.issuing():
+        box, stolen = household.member("box"), household.member("stolen")
+        monkeypatch.setenv("FORGATHER_TLS_DIR", str(box.directory))
+        brought = tmp_path / "brought.pem"
+        brought.write_bytes(box.identity_path.read_bytes())
+        brought.chmod(0o600)
+        source = ServerOptions(certificate=brought).source()
+        app = Starlette(routes=[Route("/v1/state", lambda _request: PlainTextResponse("admitted"))])
+        with serving(app, store=source, access=STATE) as running:
+            client = connect(running.url, service="another", store=stolen)
+            assert client.get("/v1/state").text == "admitted"
+            revoke(household.store, "stolen")
+            deadline = time.monotonic() + LONGEST_WAIT
+            while client.get("/v1/state").status_code == 200:
+                assert time.monotonic() < deadline
+            assert client.get("/v1/state").status_code == 401
+            client.close()

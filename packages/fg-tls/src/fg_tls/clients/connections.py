@@ -18,6 +18,7 @@ from fg_tls.clients.peer_connection import PeerConnection
 from fg_tls.clients.transport import PeerTransport
 from fg_tls.clock import SYSTEM, Clock
 from fg_tls.host.store import Store
+from fg_tls.membership.upkeep import keep_up
 from fg_tls.pki.contexts import Material
 
 _TIMEOUT: Final = 10.0
@@ -37,7 +38,8 @@ def connect(
     """A client for the server at `url`, which is also what its relative requests begin with.
 
     Without a token, that of a server of this user on this machine is used where `url` is its address; `service` limits
-    that to one kind. The client follows renewals, new authorities and revocations for as long as it lives. A request
+    that to one kind. The client follows renewals, new authorities and revocations for as long as it lives; where no
+    server runs that would fetch them, it asks the issuer itself before it begins, for two seconds at most. A request
     that cannot be sent or answered raises PeerError, and so does an answer that breaks off.
 
     Raises:
@@ -105,4 +107,5 @@ class _AsClient:
 def _context(goal: Destination, store: Store, clock: Clock) -> FollowingContext | None:
     if goal.origin.scheme == "http":
         return None
+    keep_up(store, clock)
     return FollowingContext.of(_AsClient(store), clock=clock, ours=store if goal.ours else None)

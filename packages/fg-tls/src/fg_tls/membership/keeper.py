@@ -11,18 +11,12 @@ import random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
-from urllib.parse import urlencode
+from typing import Final
 
 from fg_tls.clock import SYSTEM, Clock
-from fg_tls.host.locks import FileLock
 from fg_tls.host.store import Store
-from fg_tls.issuing import revoking, rotation
-from fg_tls.issuing.books import Books
-from fg_tls.issuing.bulletin import Bulletin
-from fg_tls.membership.asking import HangUp, Line
-from fg_tls.membership.renewal import at_an_issuer, due, renew
-from fg_tls.pki.contexts import Source
+from fg_tls.membership.asking import HangUp
+from fg_tls.membership.upkeep import is_member, keeper_lock, look_after
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +37,7 @@ class Keeper:
         self._version = ""  # of the bulletin that was carried out last
         self._stopped = threading.Event()
         self._hang_up = HangUp()
-        self._lock = FileLock(store.directory / ".keeper.lock")
+        self._lock = keeper_lock(store)
         self._thread = threading.Thread(target=self._run, name="fg-tls keeper", daemon=True)
 
     def start(self) -> None:
@@ -61,36 +55,8 @@ class Keeper:
         Raises:
             TlsError: something could not be done; what was there stays.
         """
-        if self._store.authority_path.is_file():
-            revoking.publish(self._store, Books(self._store), self._clock)
-            rotation.proceed(self._store, self._clock)
-        self._renew_if_due()
-        if not self._store.authority_path.is_file() and self._store.settings().issuers:
-            self._follow()
-
-    def _renew_if_due(self) -> None:
-        identity, now = self._store.identity(), self._clock()
-        # The clock of the authority's host was ahead when this certificate was made, and was set right since.
-        too_early = self._store.authority_path.is_file() and now < identity.certificate.not_before
-        signing = next(iter(self._store.cluster_authorities()), None)
-        # A host that was left behind has caught up with an authority that does not know its certificate any more.
-        left_behind = signing is not None and not identity.certificate.issued_by(signing)
-        if too_early or left_behind or due(identity, now):
-            renew(self._store, self._clock)
-
-    def _follow(self) -> None:
-        """Take over what an issuer says, and report what was taken over with the next question."""
-
-        def question(line: Line) -> dict[str, Any]:
-            query = urlencode({"since": self._version, "wait": self._poll})
-            return line.ask(f"/v1/state?{query}", timeout=self._poll + 10)
-
-        answer = at_an_issuer(self._store, self._clock, question, self._hang_up)
-        bulletin = Bulletin.from_json(answer)
-        bulletin.take(self._store)
-        self._version = bulletin.version
-        if answer.get("renew_now") is True:
-            renew(self._store, self._clock)
+        version = look_after(self._store, self._clock, since=self._version, wait=self._poll, hang_up=self._hang_up)
+        self._version = version or ""
 
     def _run(self) -> None:
         while not self._stopped.is_set():
@@ -115,12 +81,12 @@ class Keeper:
 
 
 @contextmanager
-def keeping(source: Source | None, clock: Clock = SYSTEM) -> Iterator[None]:
-    """Look after `source` for the block, if it is a TLS directory whose certificate is of our cluster."""
-    if not isinstance(source, Store) or not source.identity_path.is_file():
+def keeping(store: Store, clock: Clock = SYSTEM) -> Iterator[None]:
+    """Look after the certificate of this host for the block, if it has one of our cluster."""
+    if not is_member(store):
         yield
         return
-    keeper = Keeper(source, clock)
+    keeper = Keeper(store, clock)
     keeper.start()
     try:
         yield
