@@ -338,6 +338,16 @@ def test_a_container_that_is_started_again_has_joined(ok, tmp_path):
     assert identity.read_bytes() == before
 
 
+def test_join_says_which_of_the_given_names_the_host_has_not_got(ok, tmp_path):
+    ok("init")
+    with started("serve", "--host", "127.0.0.1", "--port", port := free_port()) as issuer:
+        assert issuer.stderr.readline()
+        token = Issuer(Store()).create_token(endpoints=[f"127.0.0.1:{port}"]).encode()
+        done = join_in_a_process(tmp_path, "--hostname", "far.lan", "bank.example", text=token)
+    assert done.returncode == 1 and done.stdout.startswith("joined ")
+    assert done.stderr.splitlines()[-1] == "the authority did not agree to bank.example"
+
+
 # --- two hosts -------------------------------------------------------------------------------------------------------
 
 

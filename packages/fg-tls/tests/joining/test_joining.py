@@ -10,6 +10,7 @@ import pytest
 
 from fg_tls import JoinError, PeerError, PortInUseError, Store
 from fg_tls.clock import SYSTEM
+from fg_tls.host.status import status
 from fg_tls.host.this_host import names_of_this_host
 from fg_tls.issuing.join_messages import LARGEST_MESSAGE
 from fg_tls.issuing.join_token import JoinToken
@@ -98,6 +99,22 @@ def test_names_that_were_given_stay_and_those_of_the_host_follow_it(token, wopr)
     for own in ("here.lan", "there.lan"):
         names = renew(wopr, names=parse_names([own])).certificate.names
         assert set(str(names).split(", ")) == {"wopr.lan", "10.9.9.9", own, "localhost", "127.0.0.1", "::1"}
+
+
+def test_a_name_that_the_authority_declines_is_not_kept_and_status_has_nothing_to_add(token, wopr):
+    certificate = join(wopr, token, names=parse_names(["wopr.lan", "bank.example", "192.0.2.7"])).certificate
+    assert set(str(certificate.names).split(", ")) == {"localhost", "wopr.lan", "127.0.0.1", "::1"}
+    assert wopr.settings().names == NAMES
+    assert status(wopr).warnings == ()  # about the names of this host neither: others were given for it
+
+
+def test_a_name_in_the_settings_that_the_authority_declines_has_to_go(token, wopr):
+    join(wopr, token, names=NAMES)
+    wopr.save_settings(hostnames=["bank.example"])
+    assert status(wopr).warnings == ("the certificate does not name bank.example; run `forgather tls renew`",)
+    renew(wopr, names=names_of_this_host())
+    (warning,) = status(wopr).warnings
+    assert warning.startswith("the authority did not agree to bank.example; take that out of config.yaml")
 
 
 def test_a_host_that_joined_under_its_own_names_is_renamed_when_it_renews(issuer, token, wopr):

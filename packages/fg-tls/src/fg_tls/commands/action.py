@@ -6,7 +6,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -77,6 +77,13 @@ def show(rows: Iterable[tuple[str, object]]) -> None:
 def say(text: str) -> None:
     """What goes on, on the error stream: the result alone is the output."""
     print(text, file=sys.stderr, flush=True)
+
+
+def say_declined(names: Collection[str]) -> int:
+    """Say which of the names that a person gave are not in the certificate; the exit code that goes with it."""
+    if names:
+        say(f"the authority did not agree to {', '.join(names)}")
+    return 1 if names else 0
 
 
 def as_json(value: object) -> str:

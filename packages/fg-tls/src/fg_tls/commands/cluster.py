@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fg_tls.commands.action import ROLES, Action, add_names, day, named, say, show, span
+from fg_tls.commands.action import ROLES, Action, add_names, day, named, say, say_declined, show, span
 from fg_tls.errors import JoinError
 from fg_tls.issuing import ISSUER_PORT
 
@@ -55,13 +55,14 @@ def _join(args: argparse.Namespace) -> int:
     from fg_tls.host.store import Store
     from fg_tls.issuing.join_token import JoinToken
     from fg_tls.membership.joining import is_member_of, join
+    from fg_tls.membership.renewal import declined
 
     token = JoinToken.decode(_token(args.token_file))
-    store = Store()
+    store, wanted = Store(), named(args)
     if args.token_file is None and _VARIABLE in os.environ and not args.force and is_member_of(store, token):
         print("this host has joined that cluster already")  # a container that is started again
         return 0
-    certificate = join(store, token, names=named(args) or None, force=args.force, progress=say).certificate
+    certificate = join(store, token, names=wanted or None, force=args.force, progress=say).certificate
     member = certificate.member
     show(
         [
@@ -71,7 +72,7 @@ def _join(args: argparse.Namespace) -> int:
             ("next", "restart your servers, which use TLS from now on"),
         ]
     )
-    return 0
+    return say_declined(declined(wanted, certificate))
 
 
 def _token(file: str | None) -> str:

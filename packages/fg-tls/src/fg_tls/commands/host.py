@@ -6,7 +6,7 @@ import argparse
 import logging
 from typing import TYPE_CHECKING
 
-from fg_tls.commands.action import Action, add_names, as_json, day, named, no_flags, say, show
+from fg_tls.commands.action import Action, add_names, as_json, day, named, no_flags, say, say_declined, show
 
 if TYPE_CHECKING:
     from fg_tls.host.status import AuthorityStatus, MemberStatus, Status
@@ -120,21 +120,15 @@ def _renew(args: argparse.Namespace) -> int:
     certificate = renew(store, names=names_of_this_host() | wanted).certificate
     _set_names(store, certificate, wanted)
     show([("certificate", f"{certificate.names}"), ("", f"until {day(certificate.not_after)}")])
-    left_out = declined(wanted, certificate)
-    if left_out:
-        say(f"the authority did not agree to {', '.join(left_out)}")
-    return 1 if left_out else 0
+    return say_declined(declined(wanted, certificate))
 
 
 def _set_names(store: Store, certificate: Certificate, wanted: Names) -> None:
     """Keep the names that a person has added and the authority has agreed to."""
-    from fg_tls.pki.names import Names
+    from fg_tls.membership.renewal import agreed
 
     known = store.settings().names
-    new = known | Names(
-        hostnames=tuple(each for each in wanted.hostnames if each in certificate.names),
-        addresses=tuple(each for each in wanted.addresses if str(each) in certificate.names),
-    )
+    new = known | agreed(wanted, certificate)
     if new != known:
         store.save_settings(hostnames=list(new.hostnames), addresses=list(map(str, new.addresses)))
 

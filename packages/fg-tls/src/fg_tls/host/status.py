@@ -157,10 +157,16 @@ def _warnings(
     yield from _about_the_leaf(store, leaf, now)
     if failure:
         yield f"the last renewal failed: {failure}"
-    if missing:
-        yield f"the certificate does not name {', '.join(missing)}; run `forgather tls renew`"
+    yield from _about_missing(missing, store.read_state().get("declined", []))
     for key in store.settings().outdated:
         yield f"{key} in config.yaml means nothing now and can be removed: {OUTDATED[key]}"
+
+
+def _about_missing(missing: tuple[str, ...], declined: list[str]) -> Iterator[str]:
+    if new := ", ".join(each for each in missing if each not in declined):
+        yield f"the certificate does not name {new}; run `forgather tls renew`"
+    if refused := ", ".join(each for each in missing if each in declined):
+        yield f"the authority did not agree to {refused}; take that out of config.yaml, or choose another name there"
 
 
 def _about_the_leaf(store: Store, leaf: Certificate, now: datetime) -> Iterator[str]:

@@ -25,7 +25,7 @@ from fg_tls.issuing.join_messages import JoinRequest, answer_mac, same_mac
 from fg_tls.issuing.join_token import JoinToken
 from fg_tls.membership.asking import Line
 from fg_tls.membership.issuer_connection import IssuerAddress, find_issuer, post
-from fg_tls.membership.renewal import declined
+from fg_tls.membership.renewal import agreed, declined
 from fg_tls.pki import keys
 from fg_tls.pki.certificates import Certificate, key_hash, read_pem
 from fg_tls.pki.names import Names
@@ -66,8 +66,11 @@ def join(
     answer = post(issuer, "/v1/join", request.to_json(token.secret), clock=clock)
     identity, bulletin = _checked(answer, token, request, issuer, key, clock())
     progress(f"the certificate is for {identity.certificate.names}")
-    _save(store, identity, bulletin, names or Names(), force=force, now=clock(), progress=progress)
-    store.write_state(declined=declined(wanted, identity.certificate), own_hostnames=list(own.hostnames))
+    given = agreed(names or Names(), identity.certificate)
+    _save(store, identity, bulletin, given, force=force, now=clock(), progress=progress)
+    # Who gives names has declined those that the host has besides.
+    left_out = declined(wanted | names_of_this_host(), identity.certificate)
+    store.write_state(declined=left_out, own_hostnames=list(own.hostnames))
     _call(Line(store=store, url=issuer.url, clock=clock))
     return identity
 
@@ -182,7 +185,7 @@ def _save(
     now: datetime,
     progress: Progress,
 ) -> None:
-    """Make this host a member; `named` are names that a person has given, which stay whatever the host is called."""
+    """Make this host a member; `named` are names that a person has given, which stay whatever it is called."""
     with store.writing():
         wanted = store.settings().names | named
         if not force:

@@ -91,6 +91,14 @@ def _kept(store: Store, certificate: Certificate) -> Names:
     return Names(hostnames=tuple(each for each in certificate.names.hostnames if each not in passing))
 
 
+def agreed(wanted: Names, certificate: Certificate) -> Names:
+    """The names that were asked for and that the authority has put into `certificate`."""
+    return Names(
+        hostnames=tuple(each for each in wanted.hostnames if each in certificate.names),
+        addresses=tuple(each for each in wanted.addresses if str(each) in certificate.names),
+    )
+
+
 def declined(wanted: Names, certificate: Certificate) -> list[str]:
     """The names that were asked for and that the authority has left out: others hold them, or a person chose."""
     return [each for each in _texts(wanted) if each not in certificate.names]
