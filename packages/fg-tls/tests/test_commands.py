@@ -180,8 +180,17 @@ def test_revoke_by_host_name(ok):
     ok("init")
     ok("mint", "--hostname", "far.lan", "-o", Store().directory / "far")
     certificate = read_pem((Store().directory / "far" / "server.crt").read_bytes(), "file")[0]
-    assert certificate.member.id in ok("revoke", "far.lan")
+    said = ok("revoke", "far.lan")
+    assert certificate.member.id in said and "no issuer runs here, so that nobody hears of it" in said
     assert certificate in revocation.read(Store())
+
+
+def test_revoking_while_an_issuer_runs_needs_nothing_more(ok):
+    ok("init")
+    ok("mint", "--hostname", "far.lan", "-o", Store().directory / "far")
+    with started("serve", "--host", "127.0.0.1", "--port", free_port()) as issuer:
+        assert issuer.stderr.readline()
+        assert "no issuer" not in ok("revoke", "far.lan")
 
 
 def test_the_host_of_the_authority_does_not_revoke_itself(ok, tls):

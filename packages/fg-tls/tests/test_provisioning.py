@@ -108,6 +108,16 @@ def test_a_second_init_refuses_and_changes_nothing(home):
     assert home.identity().certificate == before
 
 
+def test_what_a_second_init_advises_can_work(home):
+    """The limits of an authority are part of it, so that `renew` adds no name outside."""
+    with pytest.raises(
+        StoreError, match=r"may not vouch for new\.example\.org, 8\.8\.8\.8; run `forgather tls init --fo"
+    ):
+        init(home, names=parse_names(["new.example.org", "new.lan", "8.8.8.8"]))
+    with pytest.raises(StoreError, match=r"renew --add-hostname NAME"):
+        init(home, names=parse_names(["new.lan"]))
+
+
 def test_force_begins_anew_and_keeps_a_copy_of_everything(home):
     home.write("revoked-not.txt", b"a file of the user")
     before = {path.relative_to(home.directory): path.read_bytes() for path in files_of(home.directory)}
@@ -115,7 +125,8 @@ def test_force_begins_anew_and_keeps_a_copy_of_everything(home):
     old, said = home.authority(), []
     init(home, force=True, clock=now, say=said.append)
     copy = home.directory.with_name("tls.backup-20260301-000000")
-    assert said == [f"The directory as it was is kept as {copy}."]
+    assert said[0] == f"The directory as it was is kept as {copy}."
+    assert "join again with `forgather tls join --force`" in said[1]
     assert {path.relative_to(copy): path.read_bytes() for path in files_of(copy)} == before
     assert {path.relative_to(copy): path.stat().st_mode for path in files_of(copy)} == modes
     assert home.authorities() == (home.authority().certificate,) != (old.certificate,)

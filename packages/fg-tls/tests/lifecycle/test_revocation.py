@@ -160,3 +160,12 @@ def test_other_hosts_learn_of_it_while_they_wait(running, clock):
     assert not waiting.is_alive()
     assert talk(b, a) == "refused by the guard"
     assert "revoked" in talk(a, b)
+
+
+def test_a_member_that_was_revoked_hears_that_it_may_be(running, clock):
+    member = running.member("a")
+    keeper = Keeper(member, clock, poll=0)
+    keeper.round()
+    revoke(running.store, "a", clock)
+    with pytest.raises(JoinError, match=r"does not count the certificate of this host: it may be revoked"):
+        keeper.round()

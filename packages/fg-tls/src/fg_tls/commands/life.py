@@ -18,13 +18,16 @@ def _configure_revoke(parser: argparse.ArgumentParser) -> None:
 def _revoke(args: argparse.Namespace) -> int:
     from fg_tls.host.store import Store
     from fg_tls.issuing.revoking import revoke
+    from fg_tls.issuing.running import running_issuer
 
     found = revoke(Store(), args.who)
+    unheard = "" if running_issuer() else "no issuer runs here, so that nobody hears of it: run `forgather tls serve`\n"
     count = f"{found.certificates} certificate{'' if found.certificates == 1 else 's'}"
     show(
         [
             ("revoked", f"{found.hostname or 'a member'} ({found.member}), with {count}"),
             ("next", "servers of this host refuse it from the next request on, the others as soon as they hear of it\n"
+             f"{unheard}"
              "to let that host come back: `forgather tls join-token` here, `forgather tls join --force` there"),
         ]
     )  # fmt: skip

@@ -50,10 +50,11 @@ def init(
         StoreError: there is a certificate already, and `force` is not set; or the directory cannot be used.
     """
     with store.writing():
+        replaced = force and store.authority_path.exists()
         if force:
             _back_up(store, clock, say)
         else:
-            _refuse_second(store)
+            _refuse_second(store, names)
             names = names | store.settings().names
         own = names_of_this_host()
         anew = force or not store.authority_path.exists()  # else it is one that an interrupted `init` has left
@@ -69,6 +70,10 @@ def init(
         _put_in_place(store, authority, identity, anew=anew)
     # Not within the lock: an issuer that is running takes that of the books first.
     Books(store).record_issue(identity.certificate, now=clock(), hostname=own.hostnames[0])
+    if replaced:
+        say(
+            "Hosts that have joined know the old authority only; let each join again with `forgather tls join --force`."
+        )
     return identity
 
 
@@ -79,19 +84,21 @@ def issuer_urls(names: Names) -> list[str]:
     return [f"https://{each}:{ISSUER_PORT}" for each in (*hosts, *addresses)][:_MOST_ISSUERS]
 
 
-def _refuse_second(store: Store) -> None:
+def _refuse_second(store: Store, names: Names) -> None:
     if not store.identity_path.exists():
         return
     if not store.authority_path.exists():
         ours = store.identity().certificate
         raise StoreError(
             f"this host belongs to the cluster of {ours.issuer!r}; a second authority would split trust, so that hosts "
-            "of one do not know those of the other. For other names run `forgather tls renew --add-hostname NAME`; "
-            "to leave that cluster, `forgather tls init --force`"
+            "of one do not know those of the other. For names that its authority may vouch for run `forgather tls "
+            "renew --add-hostname NAME`; to leave that cluster, `forgather tls init --force`"
         )
+    if names:
+        _refuse_outside(store, store.authority(), names)
     raise StoreError(
-        f"{store.directory} has an authority and a certificate; for other names run `forgather tls renew "
-        "--add-hostname NAME`, to begin anew `forgather tls init --force`, which keeps a copy"
+        f"{store.directory} has an authority and a certificate; for names that it may vouch for run `forgather tls "
+        "renew --add-hostname NAME`, to begin anew `forgather tls init --force`, which keeps a copy"
     )
 
 
@@ -103,14 +110,19 @@ def _new_authority(title: str, given: Names, own: Names, clock: Clock) -> Author
 
 def _left_authority(store: Store, given: Names) -> Authority:
     found = store.authority()
-    permitted = found.constraints.permits(given)
+    _refuse_outside(store, found, given)
+    return found
+
+
+def _refuse_outside(store: Store, authority: Authority, given: Names) -> None:
+    """Refuse names that can never be in a certificate of this authority: its limits are part of it."""
+    permitted = authority.constraints.permits(given)
     outside = [each for each in (*given.hostnames, *map(str, given.addresses)) if each not in permitted]
     if outside:
         raise StoreError(
             f"{store.authority_path} may not vouch for {', '.join(outside)}; "
             "run `forgather tls init --force`, which makes another authority and keeps a copy of this one"
         )
-    return found
 
 
 def _first_identity(authority: Authority, names: Names, clock: Clock) -> Identity:

@@ -125,6 +125,11 @@ def _exchange(connection: http.client.HTTPSConnection, path: str, body: Mapping[
     if len(data) > _LARGEST_ANSWER:
         raise JoinError(f"the issuer's answer is larger than {_LARGEST_ANSWER:,} bytes")
     answer = read_object(data)
+    if response.status == 401:
+        raise JoinError(
+            "the issuer does not count the certificate of this host: it may be revoked; if it is, let this host join "
+            "again (`forgather tls join --force`)"
+        )
     if response.status >= 400:
         error = answer.get("error")
         reason = error.get("message") if isinstance(error, dict) else None
