@@ -14,7 +14,7 @@ import pytest
 PROBE = """\
 import os, sys
 VERBS = {"sleep": "wait", "fail": "raise", "flood": "print much", "bug": "a fault of ours"}
-VERBS |= {"open": "a file", "stand": "here"}
+VERBS |= {"open": "a file", "stand": "here", "name": "one of Köln"}
 class Mistake(ValueError):
     exit_code = 2
 def configure(verb, parser, argv):
@@ -30,6 +30,8 @@ def run(verb, args):
         open("x" * args.many)
     if verb == "stand":
         os.getcwd()
+    if verb == "name":
+        print("Köln")
     if verb == "flood":
         for number in range(args.many):
             print(number)
@@ -118,6 +120,14 @@ def test_a_full_disk_is_one_message(command):
             [*command, "flood", "--many", "9"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
         )
     assert (done.returncode, done.stderr) == (2, "No space left on device: the output\n")
+
+
+@pytest.mark.parametrize("words", [["name"], ["name", "--help"]])
+def test_a_character_that_the_locale_lacks_is_one_message(command, words):
+    ascii_alone = os.environ | {"PYTHONIOENCODING": "ascii:strict"}
+    done = subprocess.run([*command, *words], capture_output=True, text=True, timeout=60, env=ascii_alone)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "cannot print '\\xf6' in ascii, as this locale wants it; set PYTHONUTF8=1\n"
 
 
 def test_help_verbs_and_unknown_verbs(command):

@@ -7,6 +7,7 @@ argv)` and `run(verb, args) -> exit code`; `main` runs it as `python -m <distrib
 from __future__ import annotations
 
 import argparse
+import codecs
 import errno
 import os
 import re
@@ -188,12 +189,24 @@ def _reporting(work: Callable[[], int]) -> int:
             raise
         print(f"{error.strerror}: {place}", file=sys.stderr)  # noqa: T201
         return EXIT_USAGE
+    except UnicodeEncodeError as error:
+        if _writes_everything():
+            raise
+        # Replaced by other characters it would be wrong for whoever reads it, such as a program.
+        place, character = sys.stdout.encoding, error.object[error.start]
+        print(f"cannot print {character!a} in {place}, as this locale wants it; set PYTHONUTF8=1", file=sys.stderr)  # noqa: T201
+        return EXIT_USAGE
     except Exception as error:  # every distribution has its own base error; the exit code is what they share
         exit_code = getattr(error, "exit_code", None)
         if not isinstance(exit_code, int):
             raise
         print("\n".join([str(error), *getattr(error, "__notes__", ())]), file=sys.stderr)  # noqa: T201
         return exit_code
+
+
+def _writes_everything() -> bool:
+    """Whether the output has an encoding for every character."""
+    return codecs.lookup(sys.stdout.encoding).name.startswith("utf")
 
 
 def _flushed(work: Callable[[], int]) -> int:

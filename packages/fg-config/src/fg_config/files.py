@@ -25,18 +25,25 @@ def atomic_write(path: str | os.PathLike[str], data: str | bytes, *, mode: int =
     target = Path(path)
     if not target.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "no such directory", str(target.parent))
+    try:
+        _replace(target, data.encode() if isinstance(data, str) else data, mode)
+    except OSError as error:  # whose file is the temporary one or none; the user knows `path`
+        raise OSError(error.errno, error.strerror, str(target)) from error
+    fsync_directory(target.parent)
+
+
+def _replace(target: Path, data: bytes, mode: int) -> None:
     fd, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
     try:
         os.fchmod(fd, mode)
         with os.fdopen(fd, "wb") as stream:
-            stream.write(data.encode() if isinstance(data, str) else data)
+            stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         Path(temporary).replace(target)
     except BaseException:  # Ctrl-C too must not leave the temporary file behind
         Path(temporary).unlink(missing_ok=True)
         raise
-    fsync_directory(target.parent)
 
 
 def atomic_symlink(link: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
