@@ -15,8 +15,9 @@ from typing import Final
 
 from fg_tls.clock import SYSTEM, Clock
 from fg_tls.host.store import Store
+from fg_tls.host.this_host import names_of_this_host
 from fg_tls.membership.asking import HangUp
-from fg_tls.membership.upkeep import is_member, keeper_lock, look_after
+from fg_tls.membership.upkeep import HostNames, is_member, keeper_lock, look_after
 
 logger = logging.getLogger(__name__)
 
@@ -30,10 +31,13 @@ _LONGEST_RETRY: Final = 60.0
 class Keeper:
     """Looks after one TLS directory. `round()` is what the thread does again and again."""
 
-    def __init__(self, store: Store, clock: Clock = SYSTEM, *, poll: int = _POLL) -> None:
+    def __init__(
+        self, store: Store, clock: Clock = SYSTEM, *, poll: int = _POLL, names: HostNames = names_of_this_host
+    ) -> None:
         self._store = store
         self._clock = clock
         self._poll = poll
+        self._names = names
         self._version = ""  # of the bulletin that was carried out last
         self._stopped = threading.Event()
         self._hang_up = HangUp()
@@ -55,7 +59,14 @@ class Keeper:
         Raises:
             TlsError: something could not be done; what was there stays.
         """
-        version = look_after(self._store, self._clock, since=self._version, wait=self._poll, hang_up=self._hang_up)
+        version = look_after(
+            self._store,
+            self._clock,
+            since=self._version,
+            wait=self._poll,
+            hang_up=self._hang_up,
+            names=self._names,
+        )
         self._version = version or ""
 
     def _run(self) -> None:

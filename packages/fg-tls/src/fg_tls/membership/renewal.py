@@ -104,14 +104,15 @@ def declined(wanted: Names, certificate: Certificate) -> list[str]:
     return [each for each in _texts(wanted) if each not in certificate.names]
 
 
-def missing_names(store: Store, certificate: Certificate) -> tuple[str, ...]:
+def missing_names(store: Store, certificate: Certificate, own: Names | None = None) -> tuple[str, ...]:
     """Names that were asked for, or that this host has for good, and that its authority would vouch for.
 
-    Of IPv6, addresses come and go within hours (RFC 8981): nobody is bothered with each, unless there are no others.
+    `own` stand in for those that it has now. Of IPv6, addresses come and go within hours (RFC 8981): nobody is bothered
+    with each, unless there are no others.
     """
     if certificate.member is not None and certificate.member.role == "submitter":
         return ()  # it serves nothing, and is given no names
-    own = names_of_this_host(bridges=False)
+    own = names_of_this_host(bridges=False) if own is None else own
     lasting = tuple(each for each in own.addresses if each.version == 4)
     if any(not each.is_loopback for each in lasting):
         own = Names(hostnames=own.hostnames, addresses=lasting)

@@ -9,19 +9,31 @@ from __future__ import annotations
 import logging
 import threading
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import urlencode
 
 from fg_tls.clock import SYSTEM, Clock
 from fg_tls.host.locks import FileLock
 from fg_tls.host.store import Store
+from fg_tls.host.this_host import names_of_this_host
 from fg_tls.issuing import revoking, rotation
 from fg_tls.issuing.books import Books
 from fg_tls.issuing.bulletin import Bulletin
 from fg_tls.membership.asking import HangUp, Line
+from fg_tls.membership.moving import has_moved, moment
 from fg_tls.membership.renewal import at_an_issuer, due, renew
+from fg_tls.pki.names import Names
 
 logger = logging.getLogger(__name__)
+
+
+class HostNames(Protocol):
+    """Tells what this host is called."""
+
+    def __call__(self, *, bridges: bool = True) -> Names:
+        """Its names and addresses, with those of container bridges or without."""
+        ...
+
 
 _LOOK_EVERY: Final = timedelta(minutes=1)
 _LONGEST_PAUSE: Final = timedelta(minutes=16)  # between two looks, when nobody has answered the last ones
@@ -42,11 +54,18 @@ def is_member(store: Store) -> bool:
 
 
 def look_after(
-    store: Store, clock: Clock, *, since: str = "", wait: float = 0, hang_up: HangUp | None = None
+    store: Store,
+    clock: Clock,
+    *,
+    since: str = "",
+    wait: float = 0,
+    hang_up: HangUp | None = None,
+    names: HostNames = names_of_this_host,
 ) -> str | None:
     """Do everything that is due; gives the version of the issuer's bulletin that was carried out, if there is one.
 
-    An issuer has `wait` seconds to answer with another bulletin than `since`. `hang_up` ends that.
+    An issuer has `wait` seconds to answer with another bulletin than `since`. `hang_up` ends that. `names` tells what
+    this host is called now.
 
     Raises:
         TlsError: something could not be done; what was there stays.
@@ -55,11 +74,16 @@ def look_after(
     if authority_here:
         revoking.publish(store, Books(store), clock)
         rotation.proceed(store, clock)
-    if _must_renew(store, clock()):
-        renew(store, clock)
+    if _must_renew(store, clock(), names):
+        renew(store, clock, names=names())
     if authority_here or not store.settings().issuers:
         return None
-    return _follow(store, clock, since, wait, hang_up or HangUp())
+    answer = _news(store, clock, since, wait, hang_up or HangUp())
+    bulletin = Bulletin.from_json(answer)
+    bulletin.take(store)
+    if answer.get("renew_now") is True:
+        renew(store, clock, names=names())
+    return bulletin.version
 
 
 def keep_up(store: Store, clock: Clock = SYSTEM) -> None:
@@ -100,9 +124,8 @@ def _ask(store: Store, clock: Clock) -> None:
 
 
 def _is_time(store: Store, now: datetime) -> bool:
-    try:
-        asked = datetime.fromisoformat(store.read_state()["asked"])
-    except (KeyError, ValueError, TypeError):
+    asked = moment(store.read_state().get("asked"))
+    if asked is None:
         return True
     pause = min(_LOOK_EVERY * 2 ** min(_unanswered(store), 10), _LONGEST_PAUSE)
     return abs(now - asked) >= pause  # also when the clock was set back
@@ -114,25 +137,21 @@ def _unanswered(store: Store) -> int:
     return found if isinstance(found, int) else 0
 
 
-def _must_renew(store: Store, now: datetime) -> bool:
-    certificate = store.identity().certificate
+def _must_renew(store: Store, now: datetime, names: HostNames) -> bool:
+    identity = store.identity()
+    certificate = identity.certificate
     # The clock of the authority's host was ahead when this certificate was made, and was set right since.
     too_early = store.authority_path.is_file() and now < certificate.not_before
     signing = next(iter(store.cluster_authorities()), None)
     # A host that was left behind has caught up with an authority that does not know its certificate any more.
     left_behind = signing is not None and not certificate.issued_by(signing)
-    return too_early or left_behind or due(store.identity(), now)
+    return too_early or left_behind or due(identity, now) or has_moved(store, certificate, names(bridges=False), now)
 
 
-def _follow(store: Store, clock: Clock, since: str, wait: float, hang_up: HangUp) -> str:
-    """Take over what an issuer says, and report what was taken over before."""
+def _news(store: Store, clock: Clock, since: str, wait: float, hang_up: HangUp) -> dict[str, Any]:
+    """What an issuer says; with the question it hears what was taken over before."""
 
     def question(line: Line) -> dict[str, Any]:
         return line.ask(f"/v1/state?{urlencode({'since': since, 'wait': wait})}", timeout=wait + 10)
 
-    answer = at_an_issuer(store, clock, question, hang_up)
-    bulletin = Bulletin.from_json(answer)
-    bulletin.take(store)
-    if answer.get("renew_now") is True:
-        renew(store, clock)
-    return bulletin.version
+    return at_an_issuer(store, clock, question, hang_up)
