@@ -22,6 +22,7 @@ from fg_tls.issuing.issuer import Issuer
 from fg_tls.issuing.join_token import JoinToken
 from fg_tls.pki import revocation
 from fg_tls.pki.certificates import read_pem
+from fg_tls.pki.names import Names, parse_names
 
 LONGEST_WAIT = 60
 ENDPOINT = "127.0.0.1:9"  # nothing listens on the discard port
@@ -354,7 +355,34 @@ def test_join_says_which_of_the_given_names_the_host_has_not_got(ok, tmp_path):
         token = Issuer(Store()).create_token(endpoints=[f"127.0.0.1:{port}"]).encode()
         done = join_in_a_process(tmp_path, "--hostname", "far.lan", "bank.example", text=token)
     assert done.returncode == 1 and done.stdout.startswith("joined ")
-    assert done.stderr.splitlines()[-1] == "the authority did not agree to bank.example"
+    assert (
+        "left out: bank.example (the authority may not vouch for it; use bank.local, or name it at "
+        "`forgather tls init --hostname`)"
+    ) in done.stderr.splitlines()
+
+
+def test_names_of_a_host_that_it_can_never_have_are_said(ok, tls, tmp_path, monkeypatch):
+    """Nobody has asked for them, so that all is well; but whoever calls this host so is refused."""
+    own = [Names(hostnames=("box", "box.local")), parse_names(["10.0.0.5", "8.8.8.8", "2001:db8::5"])]
+    monkeypatch.setattr("fg_tls.membership.left_out.names_of_this_host", lambda **_: own[0] | own[1])
+    ok("init")
+    lines = [
+        "left out: box (the authority may not vouch for it; use box.local, or name it at "
+        "`forgather tls init --hostname`)",
+        "left out: 8.8.8.8 (the authority may not vouch for it; use a private address, or name it at "
+        "`forgather tls init --ip`)",
+    ]
+    code, _, said = tls("renew")
+    assert (code, said.splitlines()) == (0, lines)
+    code, _, said = tls("init", "--force")
+    assert code == 0 and said.splitlines()[-2:] == lines
+
+
+def test_a_name_that_another_host_has_is_said_to_be_taken(ok, tls):
+    ok("init")
+    ok("mint", "--ip", "10.0.0.9", "-o", Store().directory / "far")
+    code, _, said = tls("renew", "--add-ip", "10.0.0.9")
+    assert code == 1 and "left out: 10.0.0.9 (another host has it" in said
 
 
 # --- two hosts -------------------------------------------------------------------------------------------------------

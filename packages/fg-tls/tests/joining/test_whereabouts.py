@@ -72,6 +72,16 @@ def test_a_host_that_has_moved_is_certified_and_found_at_its_new_address_only(st
     assert store.identity().certificate == before
 
 
+def test_a_name_that_was_refused_is_not_asked_for_with_every_token(store, host):
+    host("10.0.0.5")
+    init(store)
+    store.save_settings(hostnames=["bank.example"])
+    certify_names(store)
+    before = store.identity().certificate
+    certify_names(store)
+    assert store.identity().certificate == before
+
+
 def test_members_are_told_of_places_that_lead_here_now(store, host):
     host("10.0.0.5")
     init(store, names=parse_names(["vpn.example.org"]))

@@ -6,11 +6,13 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from fg_tls.host.store import Store
+    from fg_tls.pki.certificates import Certificate
     from fg_tls.pki.names import Names
 
 
@@ -79,11 +81,14 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def say_declined(names: Collection[str]) -> int:
-    """Say which of the names that a person gave are not in the certificate; the exit code that goes with it."""
-    if names:
-        say(f"the authority did not agree to {', '.join(names)}")
-    return 1 if names else 0
+def say_left_out(store: Store, certificate: Certificate, asked: Names) -> int:
+    """Say which names are not in `certificate`, and why; 1 when a person has asked for one of them."""
+    from fg_tls.membership.left_out import left_out
+    from fg_tls.membership.renewal import declined
+
+    for line in left_out(store, certificate, asked):
+        say(line)
+    return 1 if declined(asked, certificate) else 0
 
 
 def as_json(value: object) -> str:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fg_tls.commands.action import ROLES, Action, add_names, day, named, say, say_declined, show, span
+from fg_tls.commands.action import ROLES, Action, add_names, day, named, say, say_left_out, show, span
 from fg_tls.errors import JoinError
 from fg_tls.issuing import ISSUER_PORT
 
@@ -55,7 +55,6 @@ def _join(args: argparse.Namespace) -> int:
     from fg_tls.host.store import Store
     from fg_tls.issuing.join_token import JoinToken
     from fg_tls.membership.joining import is_member_of, join
-    from fg_tls.membership.renewal import declined
 
     token = JoinToken.decode(_token(args.token_file))
     store, wanted = Store(), named(args)
@@ -72,7 +71,7 @@ def _join(args: argparse.Namespace) -> int:
             ("next", "restart your servers, which use TLS from now on"),
         ]
     )
-    return say_declined(declined(wanted, certificate))
+    return say_left_out(store, certificate, wanted)
 
 
 def _token(file: str | None) -> str:

@@ -6,7 +6,7 @@ import argparse
 import logging
 from typing import TYPE_CHECKING
 
-from fg_tls.commands.action import Action, add_names, as_json, day, named, no_flags, say, say_declined, show
+from fg_tls.commands.action import Action, add_names, as_json, day, named, no_flags, say, say_left_out, show
 
 if TYPE_CHECKING:
     from fg_tls.host.status import AuthorityStatus, MemberStatus, Status
@@ -26,7 +26,8 @@ def _init(args: argparse.Namespace) -> int:
     from fg_tls.host.store import Store
 
     store = Store()
-    certificate = init(store, names=named(args), name=args.ca_name, force=args.force, say=say).certificate
+    asked = named(args)
+    certificate = init(store, names=asked, name=args.ca_name, force=args.force, say=say).certificate
     authority = store.authority().certificate
     show(
         [
@@ -39,7 +40,7 @@ def _init(args: argparse.Namespace) -> int:
              "`forgather tls join` there\nbrowsers on this machine: `forgather tls trust-system`"),
         ]
     )  # fmt: skip
-    return 0
+    return say_left_out(store, certificate, asked)
 
 
 def _configure_status(parser: argparse.ArgumentParser) -> None:
@@ -111,7 +112,7 @@ def _configure_renew(parser: argparse.ArgumentParser) -> None:
 def _renew(args: argparse.Namespace) -> int:
     from fg_tls.host.store import Store
     from fg_tls.host.this_host import names_of_this_host
-    from fg_tls.membership.renewal import declined, renew
+    from fg_tls.membership.renewal import renew
 
     wanted = named(args)
     # What it says about a failure is the error that ends this command; once is enough.
@@ -120,7 +121,7 @@ def _renew(args: argparse.Namespace) -> int:
     certificate = renew(store, names=names_of_this_host() | wanted).certificate
     _set_names(store, certificate, wanted)
     show([("certificate", f"{certificate.names}"), ("", f"until {day(certificate.not_after)}")])
-    return say_declined(declined(wanted, certificate))
+    return say_left_out(store, certificate, wanted)
 
 
 def _set_names(store: Store, certificate: Certificate, wanted: Names) -> None:

@@ -40,7 +40,8 @@ def certify_names(store: Store, clock: Clock = SYSTEM) -> None:
     """
     store.authority()
     certificate = store.identity().certificate
-    if missing := missing_names(store, certificate):
+    refused = store.read_state().get("declined", [])  # asking once more would change nothing
+    if missing := [each for each in missing_names(store, certificate) if each not in refused]:
         try:
             renew(store, clock)
         except TlsError as error:
