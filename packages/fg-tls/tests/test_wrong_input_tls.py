@@ -284,6 +284,15 @@ def test_wrong_words(tls, store, words, fragment, tmp_path, monkeypatch):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("words", [["add", "bob"], ["list"], ["remove", "bob"]], ids=lambda words: words[0])
+def test_a_directory_of_others_is_no_service_and_is_not_closed(tls, tmp_path, words):
+    (tmp_path / "shared").mkdir(mode=0o755)
+    for service in (str(tmp_path / "shared"), "../shared"):
+        code, out, err = tls("token", *words, "--service", service)
+        assert (code, out, len(err.splitlines())) == (2, "", 1) and f"'{service}' cannot name a service" in err
+    assert (tmp_path / "shared").stat().st_mode & 0o777 == 0o755 and not list((tmp_path / "shared").iterdir())
+
+
 def test_a_misspelt_action_has_a_suggestion(tls):
     code, _, err = tls("stauts")
     assert code == 2 and "did you mean 'status'" in err

@@ -53,7 +53,7 @@ class Endpoint:
         """Where its record is kept."""
         if self.job is not None:
             return config_dir() / "jobs" / _name(self.job) / "endpoint.json"
-        return config_dir() / _name(self.service) / f"{self.port}.json"
+        return service_directory(self.service) / f"{self.port}.json"
 
     @property
     def neighbours(self) -> tuple[Path, str]:
@@ -127,6 +127,15 @@ def find(*, service: str | None = None, port: int | None = None, job: str | None
         raise EndpointError(f"no server{wanted} runs on this machine; start one, or say where it is")
     places = ", ".join(f"{each.service} on port {each.port}" for each in fitting)
     raise EndpointError(f"{len(fitting)} servers{wanted} run on this machine ({places}); say which one is meant")
+
+
+def service_directory(service: str) -> Path:
+    """Where the records and tokens of a service are kept.
+
+    Raises:
+        EndpointError: `service` is no name of a service, and could be a directory of somebody else.
+    """
+    return config_dir() / _name(service)
 
 
 def _name(text: str) -> str:

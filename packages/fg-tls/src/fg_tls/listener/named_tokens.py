@@ -19,8 +19,8 @@ from typing import Any, Final
 import yaml
 
 from fg_config.files import atomic_write, private_directory
-from fg_config.paths import config_dir
 from fg_tls.clock import SYSTEM, Clock
+from fg_tls.endpoints import service_directory
 from fg_tls.errors import TokenFileError
 from fg_tls.host.locks import FileLock
 
@@ -43,7 +43,7 @@ class NamedToken:
 
 def named_tokens_path(service: str) -> Path:
     """Where the named tokens of a service are kept."""
-    return config_dir() / service / "tokens.yaml"
+    return service_directory(service) / "tokens.yaml"
 
 
 def add_token(

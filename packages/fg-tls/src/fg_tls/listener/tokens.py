@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from fg_config.files import atomic_write, private_directory
-from fg_config.paths import config_dir
 from fg_tls.clock import SYSTEM, Clock
+from fg_tls.endpoints import service_directory
 from fg_tls.errors import TokenFileError
 from fg_tls.listener.identity import Peer
 from fg_tls.listener.named_tokens import named_tokens_path, read_named_tokens
@@ -27,7 +27,7 @@ _SHORTEST: Final = 32  # characters; half of what we generate
 
 def token_path(service: str, port: int) -> Path:
     """Where the server `service` on `port` keeps its own token: `<config dir>/<service>/<port>.token`."""
-    return config_dir() / service / f"{port}.token"
+    return service_directory(service) / f"{port}.token"
 
 
 def read_token(path: Path) -> str:
