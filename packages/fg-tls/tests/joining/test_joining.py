@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from fg_tls import JoinError, PeerError, PortInUseError, Store
+from fg_tls import JoinError, PeerError, PortInUseError, Store, StoreError
 from fg_tls.clock import SYSTEM
 from fg_tls.host.status import status
 from fg_tls.host.this_host import names_of_this_host
@@ -172,6 +172,14 @@ def test_a_join_that_is_refused_changes_nothing_even_with_force(issuer, running,
         join(wopr, token, names=parse_names(["muthur.lan"]), force=True)
     assert {path: path.read_bytes() for path in wopr.directory.rglob("*") if path.is_file()} == before
     assert list(wopr.directory.parent.iterdir()) == [wopr.directory]
+
+
+def test_a_host_that_could_not_keep_the_answer_does_not_use_the_token_up(tmp_path, issuer, token):
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match=r"cannot write to .*file/tls: Not a directory"):
+        join(Store(tmp_path / "file" / "tls"), token, names=NAMES)
+    assert issuer.books.read().tokens[token.id].used is None
+    assert join(Store(tmp_path / "elsewhere"), token, names=NAMES).certificate.names
 
 
 def test_of_hosts_that_join_with_one_token_one_does(tmp_path, issuer, token):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ _ROOT: Final = 0
 _READABLE_BY_GROUP: Final = 0o070
 _READABLE_BY_OTHERS: Final = 0o007
 _WRITABLE_BY_OTHERS: Final = 0o022
+_ROOM: Final = 2**16  # bytes; what a host writes when it joins
 _LARGEST: Final = 2**20  # bytes; a file of keys and certificates has a few thousand
 
 
@@ -49,6 +51,21 @@ def read_brought(path: Path) -> bytes:
     if found.st_mode & (_READABLE_BY_OTHERS | shared):
         raise StoreError(f"{path} holds a private key and is open to other users; run: chmod 600 {path}")
     return data
+
+
+def check_room(directory: Path) -> None:
+    """Find out whether files could be written to `directory`, which may be still to be made; nothing stays.
+
+    Raises:
+        StoreError: they could not.
+    """
+    try:
+        place = next(each for each in (directory, *directory.absolute().parents) if each.exists())
+        with tempfile.TemporaryFile(dir=place) as trial:
+            trial.write(bytes(_ROOM))
+            trial.flush()
+    except OSError as error:
+        raise StoreError(f"cannot write to {directory}: {error.strerror or error}") from error
 
 
 def check_directory(path: Path) -> None:

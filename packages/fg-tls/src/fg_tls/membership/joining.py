@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fg_tls.clock import SYSTEM, Clock
 from fg_tls.errors import CertificateError, JoinError, PeerError, StoreError
+from fg_tls.host.safe_files import check_room
 from fg_tls.host.store import Identity, Store
 from fg_tls.host.this_host import names_of_this_host
 from fg_tls.issuing.bulletin import Bulletin
@@ -63,6 +64,7 @@ def join(
     key, own = keys.new_key(), Names() if names else names_of_this_host()
     wanted = names or own | store.settings().names
     request = _request(token, key, wanted)
+    check_room(store.directory)  # the token counts once, and the answer is nowhere else
     answer = post(issuer, "/v1/join", request.to_json(token.secret), clock=clock)
     identity, bulletin = _checked(answer, token, request, issuer, key, clock())
     progress(f"the certificate is for {identity.certificate.names}")
