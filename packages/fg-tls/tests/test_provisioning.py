@@ -14,6 +14,7 @@ from fg_tls.clock import SYSTEM
 from fg_tls.host.provisioning import clean, export_authority, import_authority, init, install, mint, set_enabled, status
 from fg_tls.host.this_host import names_of_this_host
 from fg_tls.issuing.books import Books
+from fg_tls.issuing.revoking import revoke
 from fg_tls.pki.authority import Authority
 from fg_tls.pki.keys import key_pem, new_key
 from fg_tls.pki.names import Constraints, parse_names, private_constraints
@@ -419,6 +420,17 @@ def test_status_notices_a_certificate_of_another_cluster(home, tmp_path):
     assert any(
         "issued by 'Elsewhere', which is not among the authorities here" in each for each in status(home).warnings
     )
+
+
+def test_status_says_that_a_host_was_revoked(home, tmp_path):
+    mint(home, parse_names(["wopr.lan"]), tmp_path / "wopr")
+    member = Store(tmp_path / "member")
+    install(member, *minted(tmp_path / "wopr"))
+    assert status(member).warnings == ()
+    revoke(home, "wopr.lan")
+    member.write("revoked.crl", home.revoked_path.read_bytes())
+    (warning,) = status(member).warnings
+    assert warning.startswith("the certificate is revoked") and "forgather tls join --force" in warning
 
 
 def test_status_tells_limited_authorities_from_others(home, tmp_path):

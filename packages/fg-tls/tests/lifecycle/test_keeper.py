@@ -17,6 +17,7 @@ from starlette.routing import Route
 from fg_tls import AccessTable, PeerError, certificate, connect
 from fg_tls.clock import SYSTEM
 from fg_tls.host.locks import FileLock
+from fg_tls.host.status import status
 from fg_tls.issuing.revoking import revoke
 from fg_tls.listener.options import ServerOptions
 from fg_tls.membership import keeper as keepers
@@ -223,3 +224,28 @@ def test_revocations_reach_a_server_with_a_certificate_from_the_command_line(tmp
                 assert time.monotonic() < deadline
             assert client.get("/v1/state").status_code == 401
             client.close()
+
+
+def test_a_host_that_hears_from_no_issuer_for_days_says_so_until_one_answers(household, clock):
+    with household.issuing():
+        member = household.member("a")
+        Keeper(member, clock, poll=0).round()
+    assert "unheard_since" not in member.read_state()
+    for _ in range(2):
+        with pytest.raises(PeerError, match="nothing listens"):
+            Keeper(member, clock, poll=0).round()
+        clock.forward(hours=13)
+    silent = [each for each in status(member, clock).warnings if "no issuer has told this host anything" in each]
+    assert len(silent) == 1 and f"doctor 127.0.0.1:{household.port}" in silent[0]
+    with household.issuing():
+        Keeper(member, clock, poll=0).round()
+    assert not [each for each in status(member, clock).warnings if "no issuer" in each]
+
+
+def test_who_ends_while_it_waits_for_an_issuer_has_not_been_left_alone(running, clock):
+    member = running.member("a")
+    keeper = Keeper(member, clock)
+    keeper.stop()
+    with pytest.raises(PeerError):
+        keeper.round()
+    assert "unheard_since" not in member.read_state()

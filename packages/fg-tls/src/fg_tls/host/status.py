@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from fg_tls.clock import SYSTEM, Clock
 from fg_tls.host.safe_files import read_file
@@ -14,9 +14,13 @@ from fg_tls.host.settings import OUTDATED
 from fg_tls.host.store import Served, Store
 from fg_tls.issuing.book_entries import MemberEntry
 from fg_tls.issuing.books import Books
+from fg_tls.membership.moving import moment
 from fg_tls.membership.renewal import missing_names, renew_at
+from fg_tls.pki import revocation
 from fg_tls.pki.certificates import Certificate, Role, read_pem
 from fg_tls.pki.names import Names
+
+_LONG_SILENCE: Final = timedelta(days=1)  # of issuers; the host of one may be off at night
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,9 +161,20 @@ def _warnings(
     yield from _about_the_leaf(store, leaf, now)
     if failure:
         yield f"the last renewal failed: {failure}"
+    yield from _about_silence(store, now)
     yield from _about_missing(missing, store.read_state().get("declined", []))
     for key in store.settings().outdated:
         yield f"{key} in config.yaml means nothing now and can be removed: {OUTDATED[key]}"
+
+
+def _about_silence(store: Store, now: datetime) -> Iterator[str]:
+    since = moment(store.read_state().get("unheard_since"))
+    issuers = () if store.authority_path.exists() else store.settings().issuers
+    if since is not None and issuers and now - since > _LONG_SILENCE:
+        yield (
+            f"no issuer has told this host anything since {since:%Y-%m-%d %H:%M} UTC, so that it does not hear of "
+            f"revocations and cannot renew; run `forgather tls doctor {issuers[0].removeprefix('https://')}`"
+        )
 
 
 def _about_missing(missing: tuple[str, ...], declined: list[str]) -> Iterator[str]:
@@ -170,6 +185,8 @@ def _about_missing(missing: tuple[str, ...], declined: list[str]) -> Iterator[st
 
 
 def _about_the_leaf(store: Store, leaf: Certificate, now: datetime) -> Iterator[str]:
+    if leaf in revocation.read(store):
+        yield "the certificate is revoked, so that other hosts refuse it; run `forgather tls join --force`"
     renews = store.authority_path.exists() or bool(store.settings().issuers)
     until = f"{leaf.not_after:%Y-%m-%d %H:%M} UTC"
     if now < leaf.not_before:

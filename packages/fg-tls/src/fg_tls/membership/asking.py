@@ -42,6 +42,11 @@ class HangUp:
                     # That of the connection below TLS: only the thread that reads may touch the state of TLS.
                     socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
+    @property
+    def ended(self) -> bool:
+        """Whether this host asks no more."""
+        return self._ended
+
     @contextmanager
     def watching(self, connection: socket.socket) -> Iterator[None]:
         """Have `connection` ended when it is time.

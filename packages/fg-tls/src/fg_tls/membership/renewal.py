@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fg_tls.clock import SYSTEM, Clock
-from fg_tls.errors import CertificateError, JoinError, NotProvisionedError, PeerError, TlsError
+from fg_tls.errors import CertificateError, JoinError, NotProvisionedError, PeerError, StoreError, TlsError
 from fg_tls.host.store import Identity, Store
 from fg_tls.host.this_host import names_of_this_host
 from fg_tls.issuing import proof
@@ -156,13 +157,26 @@ def at_an_issuer(store: Store, clock: Clock, question: Callable[[Line], T], hang
     failure: TlsError = NotProvisionedError(
         f"no issuer is known in {store.directory / 'config.yaml'}; add its URL below `issuers`, or {_HOW_TO_RETURN}"
     )
+    ending = hang_up or HangUp()
     for url in store.settings().issuers:
-        line = Line(store=store, url=url, clock=clock, hang_up=hang_up or HangUp())
         try:
-            return _twice(line, question)
+            answer = _twice(Line(store=store, url=url, clock=clock, hang_up=ending), question)
         except (JoinError, PeerError) as error:
             failure = failure if isinstance(failure, JoinError) else error
+        else:
+            _remember_silence(store, None)
+            return answer
+    if not ending.ended:
+        _remember_silence(store, clock())
     raise failure
+
+
+def _remember_silence(store: Store, now: datetime | None) -> None:
+    """Keep since when no issuer has helped, for `forgather tls status`; None: one has."""
+    known = store.read_state().get("unheard_since")
+    if (known is None) != (now is None):
+        with suppress(StoreError):  # what the issuer said counts, or why it did not
+            store.write_state(unheard_since=now and now.isoformat())
 
 
 def _twice(line: Line, question: Callable[[Line], T]) -> T:
