@@ -142,6 +142,7 @@ def test_minted_files_can_be_installed_elsewhere(ok, tls, tmp_path, monkeypatch)
     assert "far.lan" in ok("install", "--cert", files[0], "--key", files[1], "--ca", files[2])
     found = json.loads(tls("status", "--json")[1])
     assert (found["provisioned"], found["role"], found["names"]) == (True, "submitter", ["far.lan"])
+    assert "renewal      by whoever made it" in ok("status").splitlines()
 
 
 def test_an_authority_goes_from_host_to_host_as_a_file(ok, tmp_path, monkeypatch):
@@ -459,6 +460,16 @@ def test_there_is_no_join_token_for_a_place_where_nobody_can_listen(ok, tls):
             code, out, err = tls("join-token", *words)
             assert (code, out) == (2, "") and said in err
     assert handed_out() == {}
+
+
+@pytest.mark.parametrize(
+    ("ttl", "said"),
+    [("90s", "90 seconds"), ("15m", "15 minutes"), ("90m", "90 minutes"), ("2h", "2 hours"), ("7d", "7 days")],
+)
+def test_how_long_a_join_token_holds_is_said_in_a_unit_that_can_be_read(ok, tls, ttl, said):
+    ok("init")
+    code, _, err = tls("join-token", "--no-wait", "--ttl", ttl)
+    assert code == 0 and f"it holds once, for {said}, while" in err
 
 
 def test_a_join_token_nobody_uses_ends_with_it(ok):

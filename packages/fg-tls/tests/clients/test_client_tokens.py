@@ -63,7 +63,7 @@ def test_a_redirect_is_not_followed_and_never_carries_the_token(record):
 @pytest.mark.parametrize("url", ["http://10.0.0.1:1/", "http://box.lan/", "http://0.0.0.0:1"])
 @pytest.mark.parametrize("make", [connect, http_connection])
 def test_clear_text_stays_on_this_machine(make, url):
-    with pytest.raises(PeerError, match=r"refuses to send requests to http://.* in clear text: .* use https://"):
+    with pytest.raises(PeerError, match=r"to http://(.*:\d+) in clear text: everybody .* use https://\1, or a tunnel"):
         make(url)
     with pytest.raises(PeerError, match="refuses to send a token to http://"):
         make(url, token=TOKEN, insecure=True)

@@ -8,7 +8,7 @@ has become free, and wait for the token of the server before.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self
 from urllib.parse import urlsplit
@@ -107,7 +107,7 @@ def destination(
     if not origin.confidential and (given is not None or not insecure):
         raise PeerError(
             f"refuses to send {'a token' if given else 'requests'} to {origin} in clear text: everybody on the network "
-            f"could read it; use https://{origin.host}, or a tunnel (ssh -L) to a port of this machine"
+            f"could read it; use {replace(origin, scheme='https')}, or a tunnel (ssh -L) to a port of this machine"
         )
     if given is not None:
         return Destination(origin=origin, token=_sendable(given), insecure=insecure)

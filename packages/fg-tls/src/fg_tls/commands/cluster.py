@@ -127,7 +127,7 @@ def _join_token(args: argparse.Namespace) -> int:
 
     store, running = Store(), running_issuer()
     lifetime, names = args.ttl or TOKEN_LIFETIME, parse_names(args.names)
-    advice = f"paste it into `forgather tls join` on the other host; it holds once, for {_minutes(lifetime)}"
+    advice = f"paste it into `forgather tls join` on the other host; it holds once, for {_in_words(lifetime)}"
 
     def make(issuer: Issuer, endpoints: tuple[str, ...]) -> JoinToken:
         return issuer.create_token(endpoints=endpoints, role=args.role, names=names, lifetime=lifetime)
@@ -147,9 +147,11 @@ def _join_token(args: argparse.Namespace) -> int:
     return 0 if used else 1
 
 
-def _minutes(lifetime: timedelta) -> str:
-    minutes = round(lifetime.total_seconds() / 60)
-    return f"{minutes} minutes" if minutes > 1 else f"{lifetime.total_seconds():.0f} seconds"
+def _in_words(lifetime: timedelta) -> str:
+    seconds = round(lifetime.total_seconds())
+    units = (("days", 86400), ("hours", 3600), ("minutes", 60))
+    unit, size = next(((unit, size) for unit, size in units if seconds > size and seconds % size == 0), ("seconds", 1))
+    return f"{seconds // size} {unit}"
 
 
 def _configure_serve(parser: argparse.ArgumentParser) -> None:

@@ -96,7 +96,7 @@ def _member(member: MemberStatus) -> str:
 
 def _renewal(found: Status) -> str:
     if found.renew_at is None:
-        return "by whoever made it" if found.brought else ""
+        return "by whoever made it"
     return f"by itself, about {day(found.renew_at)}"
 
 
