@@ -101,7 +101,9 @@ def test_a_revoked_member_gets_no_certificate_in_time_or_late(running, clock):
     store = running.member("a")
     store.save_settings(issuers=[*store.settings().issuers, "https://127.0.0.1:9"])  # its silence is not the reason
     revoke(running.store, "a", clock)
-    with pytest.raises(JoinError, match=f"member {member_id('a')} was revoked on 2026-01-01"):
+    with pytest.raises(
+        JoinError, match=f"member {member_id('a')} was revoked on 2026-01-01; .*`forgather tls join --force`"
+    ):
         renew(store, clock, names=NO_NAMES)
     clock.forward(days=31)
     renew(running.store, clock, names=NO_NAMES)

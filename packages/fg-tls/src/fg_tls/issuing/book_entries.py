@@ -133,7 +133,10 @@ class MemberEntry:
         member that is refused, and a person learns of it (as with the refresh tokens of RFC 9700, section 4.14.2).
         """
         if self.revoked is not None:
-            return f"member {self.id} was revoked on {self.revoked:%Y-%m-%d}; let it join again"
+            return (
+                f"member {self.id} was revoked on {self.revoked:%Y-%m-%d}; to come back it runs `forgather tls join "
+                "--force`, with a token from `forgather tls join-token` on the host of the authority"
+            )
         if shown is not None and self.is_behind(shown):
             return (
                 f"member {self.id} has called with a newer certificate since; if this host was restored from a backup, "
