@@ -58,6 +58,21 @@ def test_a_client_whose_certificate_ran_out_connects_without_anybody_typing_rene
     assert (found.role, found.warnings, found.not_after) == ("submitter", (), clock() + timedelta(days=30))
 
 
+@pytest.mark.parametrize("make", [connect, http_connection])
+def test_a_client_that_lives_for_longer_than_a_certificate_connects_with_the_next_one(running, clock, make):
+    store = running.member("laptop", role="submitter")
+    with (
+        serving(app(), store=running.store, access=WHO, clock=clock) as server,
+        make(server.url, service=ANOTHER, store=store, clock=clock) as client,
+    ):
+        clock.forward(days=35)
+        renew(running.store, clock, names=Names())
+        answer = client.request("GET", "/who")
+        status_code = answer.status_code if make is connect else client.getresponse().status
+        assert status_code == 200
+        assert store.identity().certificate.valid_at(clock())
+
+
 @BOTH
 def test_a_server_that_was_revoked_meanwhile_is_refused(running, clock, asked):
     client, server = running.member("laptop", role="submitter"), running.member("box")

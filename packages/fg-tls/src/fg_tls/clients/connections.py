@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Hashable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -39,7 +40,7 @@ def connect(
 
     Without a token, that of a server of this user on this machine is used where `url` is its address; `service` limits
     that to one kind. The client follows renewals, new authorities and revocations for as long as it lives; where no
-    server runs that would fetch them, it asks the issuer itself before it begins, for two seconds at most. A request
+    server runs that would fetch them, it asks the issuer itself before it connects, for two seconds at most. A request
     that cannot be sent or answered raises PeerError, and so does an answer that breaks off.
 
     Raises:
@@ -107,5 +108,6 @@ class _AsClient:
 def _context(goal: Destination, store: Store, clock: Clock) -> FollowingContext | None:
     if goal.origin.scheme == "http":
         return None
-    keep_up(store, clock)
-    return FollowingContext.of(_AsClient(store), clock=clock, ours=store if goal.ours else None)
+    look = partial(keep_up, store, clock)
+    look()  # what is renewed in the middle of connecting costs a second connection
+    return FollowingContext.of(_AsClient(store), clock=clock, ours=store if goal.ours else None, before=look)

@@ -10,6 +10,7 @@ import ipaddress
 import socket
 import ssl
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Self
 
@@ -30,11 +31,19 @@ class FollowingContext(ssl.SSLContext):
     _ours: Live | None
     _hosts: dict[str, ssl.SSLContext]
     _changes: int
+    _before: Callable[[], object] | None
     _lock: threading.RLock  # pools of connections are shared by threads
 
     @classmethod
-    def of(cls, source: Source, *, clock: Clock = SYSTEM, ours: Source | None = None) -> Self:
-        """With `ours`, the server must show the certificate that this source has.
+    def of(
+        cls,
+        source: Source,
+        *,
+        clock: Clock = SYSTEM,
+        ours: Source | None = None,
+        before: Callable[[], object] | None = None,
+    ) -> Self:
+        """With `ours`, the server must show the certificate that this source has. `before` precedes each connection.
 
         Raises:
             TlsError: the source cannot be used.
@@ -45,6 +54,7 @@ class FollowingContext(ssl.SSLContext):
         context._ours = Live(ours) if ours is not None else None
         context._hosts = {}
         context._changes = 0
+        context._before = before
         context._lock = threading.RLock()
         return context
 
@@ -76,6 +86,8 @@ class FollowingContext(ssl.SSLContext):
         """
         if server_side or not do_handshake_on_connect or not isinstance(server_hostname, str):
             raise ValueError("this context is for clients, which verify the host they ask for at once")
+        if self._before is not None:
+            self._before()
         connection = self._for(server_hostname).wrap_socket(
             sock, suppress_ragged_eofs=suppress_ragged_eofs, server_hostname=server_hostname
         )
