@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from fg_tls import Store
+from fg_tls.host import this_host
 from fg_tls.host.provisioning import init
 from fg_tls.issuing.whereabouts import certify_names, every_address, tell_members, token_endpoints
 from fg_tls.pki.names import parse_names
@@ -28,6 +29,7 @@ def host(monkeypatch):
         ]
         monkeypatch.setattr(psutil, "net_if_addrs", lambda: {"eth0": entries})
         monkeypatch.setattr(socket, "gethostname", lambda: called)
+        monkeypatch.setattr(this_host, "_full_name", lambda: called)  # which remembers what it was first
 
     return has
 
@@ -95,6 +97,18 @@ def test_members_are_told_of_places_that_lead_here_now(store, host):
             *(f"https://{each}:{port}" for each in ("10.0.0.77", "vpn.example.org", "muthur.local")),
             *("https://vpn.example.org:443", "https://vpn.example.org:8767", "https://muthur.local:8767"),
         }
+
+
+def test_members_are_told_when_the_host_moves_while_the_issuer_runs(store, host):
+    host("10.0.0.5")
+    init(store)
+    with served(store, host="0.0.0.0") as running:
+        port = running.serving.port
+        assert f"https://10.0.0.5:{port}" in issuers(store)
+        host("10.0.0.77")
+        certify_names(store)
+        assert f"https://10.0.0.77:{port}" in issuers(store)
+        assert not [each for each in issuers(store) if "10.0.0.5" in each]
 
 
 def test_who_keeps_the_list_in_order_finds_it_in_the_same_order(store, host):

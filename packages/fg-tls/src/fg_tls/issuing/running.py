@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any, Final
 
 from fg_tls.clock import SYSTEM, Clock
-from fg_tls.endpoints import Endpoint, endpoints
 from fg_tls.errors import StoreError
 from fg_tls.host.store import Store
 from fg_tls.issuing import ISSUER_PORT
@@ -21,13 +20,19 @@ from fg_tls.issuing.books import Books
 from fg_tls.issuing.issuer import Issuer
 from fg_tls.issuing.issuer_app import ISSUER_ACCESS, create_issuer_app
 from fg_tls.issuing.join_token import JoinToken
-from fg_tls.issuing.whereabouts import certify_names, every_address, tell_members, token_endpoints
+from fg_tls.issuing.whereabouts import (
+    SERVICE,
+    certify_names,
+    every_address,
+    running_issuer,
+    tell_members,
+    token_endpoints,
+)
 from fg_tls.listener.binding import bind
 from fg_tls.listener.tokens import TokenStore
 from fg_tls.pki.contexts import Material
 from fg_tls.serving import Serving, serve
 
-SERVICE: Final = "issuer"
 _LONGEST_CALL: Final = 5.0  # seconds, for a host that has joined to call with its certificate
 _LOOK_EVERY: Final = 0.1
 _LONGEST_MESSAGE: Final = 2**20
@@ -81,11 +86,6 @@ def serve_one_token(
         finally:
             used = issuer.books.take_back(token.id)
     return used
-
-
-def running_issuer() -> Endpoint | None:
-    """The issuer that this user runs on this host, if any."""
-    return next((each for each in endpoints(SERVICE) if each.tls), None)
 
 
 @contextmanager

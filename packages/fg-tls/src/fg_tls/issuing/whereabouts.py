@@ -11,6 +11,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from fg_tls.clock import SYSTEM, Clock
+from fg_tls.endpoints import Endpoint, endpoints
 from fg_tls.errors import AddressError, StoreError, TlsError
 from fg_tls.host.store import Store
 from fg_tls.host.this_host import names_of_this_host
@@ -20,8 +21,14 @@ from fg_tls.pki.names import Names, as_address
 
 logger = logging.getLogger(__name__)
 
+SERVICE: Final = "issuer"
 _MOST_ENDPOINTS: Final = 3  # each makes a token 25 characters longer
 _MOST_ISSUERS: Final = 6  # URLs that members try in turn
+
+
+def running_issuer() -> Endpoint | None:
+    """The issuer that this user runs on this host, if any."""
+    return next((each for each in endpoints(SERVICE) if each.tls), None)
 
 
 def every_address() -> str:
@@ -44,6 +51,7 @@ def certify_names(store: Store, clock: Clock = SYSTEM) -> None:
     if missing := [each for each in missing_names(store, certificate) if each not in refused]:
         try:
             renew(store, clock)
+            tell_of_running(store)
         except TlsError as error:
             logger.warning("the certificate of this host cannot be renewed for %s: %s", ", ".join(missing), error)
 
@@ -82,6 +90,12 @@ def tell_members(store: Store, host: str, port: int) -> None:
             store.save_settings(issuers=wanted)
     except StoreError as error:
         logger.warning("members are not told where this issuer listens: %s", error)
+
+
+def tell_of_running(store: Store) -> None:
+    """The same for the issuer that runs on this host already, if one does: the host has another address now."""
+    if running := running_issuer():
+        tell_members(store, running.host, running.port)
 
 
 def _leading_here(store: Store) -> Names:

@@ -19,6 +19,7 @@ from fg_tls.host.this_host import names_of_this_host
 from fg_tls.issuing import revoking, rotation
 from fg_tls.issuing.books import Books
 from fg_tls.issuing.bulletin import Bulletin
+from fg_tls.issuing.whereabouts import tell_of_running
 from fg_tls.membership.asking import HangUp, Line
 from fg_tls.membership.moving import has_moved, moment
 from fg_tls.membership.renewal import at_an_issuer, due, renew
@@ -76,6 +77,8 @@ def look_after(
         rotation.proceed(store, clock)
     if _must_renew(store, clock(), names):
         renew(store, clock, names=names())
+        if authority_here:
+            tell_of_running(store)
     if authority_here or not store.settings().issuers:
         return None
     answer = _news(store, clock, since, wait, hang_up or HangUp())
