@@ -67,7 +67,7 @@ def _join(args: argparse.Namespace) -> int:
         [
             ("joined", f"the cluster of {certificate.issuer}, as {member.role} {member.id}" if member else ""),
             ("certificate", f"{certificate.names}"),
-            ("", f"until {day(certificate.not_after)}; it renews itself while a server runs here"),
+            ("", f"until {day(certificate.not_after)}; it renews itself"),
             ("next", "restart your servers, which use TLS from now on"),
         ]
     )
