@@ -216,6 +216,7 @@ def test_replacing_the_authority_waits_for_members_and_names_them(ok, tls):
     assert "not being replaced" in ok("rotate-ca", "--status")
     code, out, err = tls("rotate-ca")
     assert code == 0 and "far.lan" in out and "again" in err
+    assert "--force leaves behind who has not been seen for 30 minutes" in err
     assert len(Store().cluster_authorities()) == 2
     assert ok("rotate-ca", "--status") == out
 
@@ -358,7 +359,7 @@ def test_join_says_which_of_the_given_names_the_host_has_not_got(ok, tmp_path):
     assert done.returncode == 1 and done.stdout.startswith("joined ")
     assert (
         "left out: bank.example (the authority may not vouch for it; use bank.local, or name it at "
-        "`forgather tls init --hostname`)"
+        "`forgather tls init --hostname NAME`)"
     ) in done.stderr.splitlines()
 
 
@@ -369,9 +370,9 @@ def test_names_of_a_host_that_it_can_never_have_are_said(ok, tls, tmp_path, monk
     ok("init")
     lines = [
         "left out: box (the authority may not vouch for it; use box.local, or name it at "
-        "`forgather tls init --hostname`)",
+        "`forgather tls init --hostname NAME`)",
         "left out: 8.8.8.8 (the authority may not vouch for it; use a private address, or name it at "
-        "`forgather tls init --ip`)",
+        "`forgather tls init --ip ADDRESS`)",
     ]
     code, _, said = tls("renew")
     assert (code, said.splitlines()) == (0, lines)

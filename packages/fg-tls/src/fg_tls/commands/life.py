@@ -40,7 +40,7 @@ def _configure_rotate(parser: argparse.ArgumentParser) -> None:
         "certificate from it, then all drop the old one. Run it again to go on; nothing is lost in between."
     )
     parser.add_argument("--status", action="store_true", help="tell how far it is, and change nothing")
-    parser.add_argument("--force", action="store_true", help="go on without members that have not been seen lately")
+    parser.add_argument("--force", action="store_true", help="go on without members not seen for 30 minutes")
     parser.add_argument(
         "--compromised", action="store_true", help="the old key was stolen: its word for the new one counts for nothing"
     )
@@ -79,7 +79,10 @@ def _show_waiting(report: RotationReport) -> None:
             ("next", "members follow by themselves while a server runs there, if `forgather tls serve` runs here"),
         ]
     )
-    say("run `forgather tls rotate-ca` again to go on; with --force, members not seen lately are left behind")
+    say(
+        "run `forgather tls rotate-ca` again to go on; --force leaves behind who has not been seen for 30 minutes, and "
+        "`forgather tls revoke MEMBER` ends the wait for a host that is gone"
+    )
 
 
 ACTIONS = {

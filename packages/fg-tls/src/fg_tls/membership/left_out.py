@@ -33,6 +33,8 @@ def _reason(name: str, limits: Constraints | None) -> str:
     if limits is None or limits.permits(single):
         return "another host has it, or somebody has chosen other names for this one"
     if address is not None:
-        return "the authority may not vouch for it; use a private address, or name it at `forgather tls init --ip`"
+        return (
+            "the authority may not vouch for it; use a private address, or name it at `forgather tls init --ip ADDRESS`"
+        )
     local = f"{name.split('.')[0]}.local"
-    return f"the authority may not vouch for it; use {local}, or name it at `forgather tls init --hostname`"
+    return f"the authority may not vouch for it; use {local}, or name it at `forgather tls init --hostname NAME`"
