@@ -138,7 +138,7 @@ def _join_token(args: argparse.Namespace) -> int:
 
     if running or args.no_wait:
         certify_names(store)
-        where = (running.host, running.port) if running else (args.host or every_address(), args.port)
+        where = (running.host, running.port) if running else (args.host or every_address(store), args.port)
         print(make(Issuer(store), token_endpoints(store, *where)).encode())
         say(advice if running else f"{advice}, while `forgather tls serve` runs here")
         return 0

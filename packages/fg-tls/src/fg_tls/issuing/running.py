@@ -55,7 +55,7 @@ def serve_issuer(
         AddressError, PortInUseError: it cannot listen there.
     """
     certify_names(store, clock)
-    with bind(host or every_address(), port) as listener:
+    with bind(host or every_address(store), port) as listener:
         tell_members(store, *listener.getsockname()[:2])
         _serve(Issuer(store, clock), listener, ready=ready or _nothing, until=None)
 
@@ -79,7 +79,7 @@ def serve_one_token(
     """
     certify_names(store, clock)
     issuer = Issuer(store, clock)
-    with bind(host or every_address(), port) as listener:
+    with bind(host or every_address(store), port) as listener:
         token = make(issuer, token_endpoints(store, *listener.getsockname()[:2]))
         try:
             _serve(issuer, listener, ready=partial(ready, token), until=token)
@@ -103,7 +103,7 @@ def issuing(
     if running is not None:
         yield token_endpoints(store, running.host, running.port)
         return
-    listener = bind(host or every_address(), port)
+    listener = bind(host or every_address(store), port)
     bound_host, bound_port = listener.getsockname()[:2]
     with ThreadPoolExecutor(1, thread_name_prefix="issuer") as pool:
         started: Future[Serving] = Future()

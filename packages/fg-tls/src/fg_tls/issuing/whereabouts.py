@@ -31,9 +31,10 @@ def running_issuer() -> Endpoint | None:
     return next((each for each in endpoints(SERVICE) if each.tls), None)
 
 
-def every_address() -> str:
-    """What to listen on for everybody: with IPv6 only where it is all that there is, as others may have none of it."""
-    own = [each for each in names_of_this_host().addresses if not each.is_loopback]
+def every_address(store: Store) -> str:
+    """What to listen on for everybody: with IPv6 only where nothing else can be certified, as others may have none."""
+    permitted = store.authority().constraints.permits(names_of_this_host() | store.settings().names)
+    own = [each for each in permitted.addresses if not each.is_loopback]
     return "::" if own and all(each.version == 6 for each in own) else "0.0.0.0"
 
 
