@@ -457,7 +457,7 @@ def test_clean_removes_our_files_and_no_others(home, tmp_path):
     home.write("trusted/friend.crt", home.authority().certificate.pem)
     (home.directory / "trusted" / "directory.crt").mkdir()
     (home.directory / "trusted" / "link.crt").symlink_to(tmp_path)
-    for lock in (".keeper.lock", "ca/rotation.lock"):
+    for lock in (".keeper.lock", ".upkeep.lock", "ca/rotation.lock"):
         (home.directory / lock).touch()
     assert clean(home) == (home.directory / "notes.txt",)
     (home.directory / "trusted" / "directory.crt").rmdir()

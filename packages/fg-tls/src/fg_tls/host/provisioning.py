@@ -46,6 +46,7 @@ _OURS: Final = (
     "*/.*.tmp",
     "ca/*.lock",
     ".keeper.lock",
+    ".upkeep.lock",
     ".lock",
 )
 
