@@ -111,6 +111,27 @@ def test_members_are_told_when_the_host_moves_while_the_issuer_runs(store, host)
         assert not [each for each in issuers(store) if "10.0.0.5" in each]
 
 
+def test_members_are_not_told_of_an_issuer_that_has_ended(store, host):
+    host("10.0.0.5")
+    init(store)
+    by_init, mine = issuers(store), "https://muthur.local:443"  # where a person has something pass it on
+    store.save_settings(issuers=[*by_init, mine])
+    with served(store, host="0.0.0.0") as tried_out:
+        assert issuers(store)[0] == f"https://10.0.0.5:{tried_out.serving.port}"
+    with served(store, host="0.0.0.0") as running:
+        assert urls_at(store, running.serving.port)
+        assert not urls_at(store, tried_out.serving.port)
+        with served(store, host="0.0.0.0") as second:
+            assert urls_at(store, second.serving.port) and urls_at(store, running.serving.port)
+        assert not urls_at(store, second.serving.port) and urls_at(store, running.serving.port)
+    tell_members(store, "0.0.0.0", 8767)
+    assert issuers(store) == (*by_init, mine)
+
+
+def urls_at(store, port):
+    return [each for each in issuers(store) if each.endswith(f":{port}")]
+
+
 def test_who_keeps_the_list_in_order_finds_it_in_the_same_order(store, host):
     host("10.0.0.5")
     init(store)

@@ -26,6 +26,7 @@ from fg_tls.issuing.whereabouts import (
     every_address,
     running_issuer,
     tell_members,
+    tell_of_running,
     token_endpoints,
 )
 from fg_tls.listener.binding import bind
@@ -58,6 +59,7 @@ def serve_issuer(
     with bind(host or every_address(store), port) as listener:
         tell_members(store, *listener.getsockname()[:2])
         _serve(Issuer(store, clock), listener, ready=ready or _nothing, until=None)
+    tell_of_running(store)  # of another one that goes on, if there is one
 
 
 def serve_one_token(

@@ -23,7 +23,6 @@ logger = logging.getLogger(__name__)
 
 SERVICE: Final = "issuer"
 _MOST_ENDPOINTS: Final = 3  # each makes a token 25 characters longer
-_MOST_ISSUERS: Final = 6  # URLs that members try in turn
 
 
 def running_issuer() -> Endpoint | None:
@@ -80,17 +79,27 @@ def token_endpoints(store: Store, host: str, port: int) -> tuple[str, ...]:
 def tell_members(store: Store, host: str, port: int) -> None:
     """Put where this issuer listens first in config.yaml, from where every member is told where to renew.
 
-    What leads here no longer is struck out. Members keep what they know when that cannot be written.
+    What leads here no longer is struck out, and so is what was put there for an issuer that has ended. Members keep
+    what they know when that cannot be written.
     """
     try:
-        known, names = store.settings().issuers, _leading_here(store)
-        new = [f"https://{each}" for each in token_endpoints(store, host, port)]
-        kept = [each for each in known if (urlsplit(each).hostname or "") in names]
-        wanted = kept if all(each in kept for each in new) else list(dict.fromkeys((*new, *kept)))[:_MOST_ISSUERS]
+        known, names, earlier = store.settings().issuers, _leading_here(store), store.read_state().get("told", [])
+        new = _urls(store, host, port)
+        served = [url for each in endpoints(SERVICE) if each.tls for url in _urls(store, each.host, each.port)]
+        ended = [each for each in earlier if each not in (*new, *served)]
+        kept = [each for each in known if (urlsplit(each).hostname or "") in names and each not in ended]
+        wanted = kept if all(each in kept for each in new) else list(dict.fromkeys((*new, *kept)))
+        told = [each for each in wanted if each in earlier or each not in known]  # the others are of a person
+        if told != earlier:
+            store.write_state(told=told)
         if tuple(wanted) != known:
             store.save_settings(issuers=wanted)
     except StoreError as error:
         logger.warning("members are not told where this issuer listens: %s", error)
+
+
+def _urls(store: Store, host: str, port: int) -> list[str]:
+    return [f"https://{each}" for each in token_endpoints(store, host, port)]
 
 
 def tell_of_running(store: Store) -> None:
