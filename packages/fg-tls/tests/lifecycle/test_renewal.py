@@ -1,6 +1,8 @@
 """The next certificate: in time, late, from a new authority, and not at all."""
 
 import base64
+import itertools
+import socket
 from datetime import timedelta
 
 import pytest
@@ -12,6 +14,7 @@ from fg_tls.issuing import proof
 from fg_tls.issuing.answers import answer_proof
 from fg_tls.issuing.revoking import revoke
 from fg_tls.issuing.rotation import rotate
+from fg_tls.membership import asking, renewal
 from fg_tls.membership.renewal import due, renew, renew_at
 from fg_tls.pki.authority import Authority
 from fg_tls.pki.certificates import Member
@@ -34,6 +37,34 @@ def test_certificates_are_renewed_between_day_18_and_day_22(seconds):
     leaf = AUTHORITY.issue(KEY.public_key(), member=member, names=parse_names(["a.lan"]), now=now)
     assert timedelta(days=18) <= renew_at(leaf) - leaf.not_before <= timedelta(days=22, minutes=5)
     assert renew_at(leaf) == renew_at(leaf)
+
+
+def test_the_issuer_that_answered_last_is_asked_first(running, clock, monkeypatch):
+    monkeypatch.setattr(asking, "_CONNECT_TIMEOUT", 2.0)
+    monkeypatch.setattr(renewal, "_SLOW", 0.1)
+    store, said = running.member("a"), []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        dead = f"https://127.0.0.1:{silent.getsockname()[1]}"
+        running.store.save_settings(issuers=[dead, *running.store.settings().issuers])
+        store.save_settings(issuers=list(running.store.settings().issuers))
+        first = renew(store, clock, names=NO_NAMES, progress=said.append)
+        assert said[0] == f"waiting for the issuer at {dead}"
+        silent.setblocking(False)
+        assert drained(silent) > 0
+        said.clear()
+        assert renew(store, clock, names=NO_NAMES, progress=said.append).certificate != first.certificate
+        assert not [each for each in said if dead in each]
+        assert drained(silent) == 0
+    assert store.settings().issuers[0] == dead  # the order of the list is a person's
+
+
+def drained(listener):
+    """How many have connected since the last time."""
+    for count in itertools.count():
+        try:
+            listener.accept()[0].close()
+        except BlockingIOError:
+            return count
 
 
 def test_renewals_of_many_hosts_are_spread(household):

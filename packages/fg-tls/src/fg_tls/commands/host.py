@@ -118,7 +118,7 @@ def _renew(args: argparse.Namespace) -> int:
     # What it says about a failure is the error that ends this command; once is enough.
     logging.getLogger("fg_tls.membership.renewal").addHandler(logging.NullHandler())
     store = Store()
-    certificate = renew(store, names=names_of_this_host() | wanted).certificate
+    certificate = renew(store, names=names_of_this_host() | wanted, progress=say).certificate
     _set_names(store, certificate, wanted)
     show([("certificate", f"{certificate.names}"), ("", f"until {day(certificate.not_after)}")])
     return say_left_out(store, certificate, wanted)

@@ -23,6 +23,7 @@ from fg_tls.pki.certificates import read_der
 from fg_tls.pki.contexts import Material, check_server, client_context, unverified_context
 
 _TIMEOUT: Final = 10.0  # seconds
+_CONNECT_TIMEOUT: Final = 4.0  # seconds; an issuer is near, and another one may be asked
 _LARGEST_ANSWER: Final = 2**20  # bytes; the revocation list grows by about 40 for each certificate
 
 
@@ -106,7 +107,9 @@ class Line:
     ) -> dict[str, Any]:
         parts = urlsplit(self.url)
         context = unverified_context() if material is None else client_context(material, clock=self.clock)
-        connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=_TIMEOUT, context=context)
+        connection = http.client.HTTPSConnection(
+            parts.hostname or "", parts.port, timeout=_CONNECT_TIMEOUT, context=context
+        )
         try:
             connection.connect()
             connection.sock.settimeout(timeout)

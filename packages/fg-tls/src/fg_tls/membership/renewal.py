@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
@@ -23,6 +24,7 @@ from fg_tls.host.this_host import names_of_this_host
 from fg_tls.issuing import proof
 from fg_tls.issuing.bulletin import Bulletin
 from fg_tls.membership.asking import HangUp, Line
+from fg_tls.membership.own_revocation import take_list
 from fg_tls.pki.certificates import Certificate, key_hash, read_pem
 from fg_tls.pki.keys import new_key
 from fg_tls.pki.names import Names
@@ -32,8 +34,10 @@ from fg_tls.pki.succession import followed, statements
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Progress = Callable[[str], None]
 
 _JITTER: Final = 0.1
+_SLOW: Final = 2.0  # seconds
 _HOW_TO_RETURN: Final = (
     "ask for a join token on the host of the authority (`forgather tls join-token`) and run `forgather tls join` here"
 )
@@ -54,10 +58,12 @@ def due(identity: Identity, now: datetime) -> bool:
     return now >= renew_at(identity.certificate)
 
 
-def renew(store: Store, clock: Clock = SYSTEM, *, names: Names | None = None) -> Identity:
+def renew(
+    store: Store, clock: Clock = SYSTEM, *, names: Names | None = None, progress: Progress = logger.debug
+) -> Identity:
     """Give this host its next certificate, with the names that it has now and those that were set for it.
 
-    `names` stand in for those that it has now. The issuer may leave some out.
+    `names` stand in for those that it has now. The issuer may leave some out. `progress` is told of one that is slow.
 
     Raises:
         NotProvisionedError: this host has no certificate of a cluster, or knows no issuer.
@@ -67,7 +73,7 @@ def renew(store: Store, clock: Clock = SYSTEM, *, names: Names | None = None) ->
     own = names_of_this_host() if names is None else names
     try:
         wanted = _kept(store, identity.certificate) | store.settings().names | own
-        renewed = _renewed(store, identity, wanted, clock)
+        renewed = _renewed(store, identity, wanted, clock, progress)
     except TlsError as error:
         _remember_failure(store, error, clock())
         raise
@@ -148,7 +154,7 @@ def catch_up(line: Line) -> bool:
 def at_an_issuer(store: Store, clock: Clock, question: Callable[[Line], T], hang_up: HangUp | None = None) -> T:
     """What the first issuer says that answers, after it has caught up with new authorities if it must.
 
-    `hang_up` ends it from another thread.
+    The one that answered last is asked first. `hang_up` ends it from another thread.
 
     Raises:
         NotProvisionedError: this host knows no issuer.
@@ -158,45 +164,68 @@ def at_an_issuer(store: Store, clock: Clock, question: Callable[[Line], T], hang
         f"no issuer is known in {store.directory / 'config.yaml'}; add its URL below `issuers`, or {_HOW_TO_RETURN}"
     )
     ending = hang_up or HangUp()
-    for url in store.settings().issuers:
+    last = store.read_state().get("answered")
+    for url in sorted(store.settings().issuers, key=lambda each: each != last):
         try:
             answer = _twice(Line(store=store, url=url, clock=clock, hang_up=ending), question)
         except (JoinError, PeerError) as error:
             failure = failure if isinstance(failure, JoinError) else error
         else:
-            _remember_silence(store, None)
+            _remember_answer(store, url)
             return answer
     if not ending.ended:
         _remember_silence(store, clock())
     raise failure
 
 
-def _remember_silence(store: Store, now: datetime | None) -> None:
-    """Keep since when no issuer has helped, for `forgather tls status`; None: one has."""
-    known = store.read_state().get("unheard_since")
-    if (known is None) != (now is None):
-        with suppress(StoreError):  # what the issuer said counts, or why it did not
-            store.write_state(unheard_since=now and now.isoformat())
+def _remember_answer(store: Store, url: str) -> None:
+    """Keep which issuer has helped: it is asked first the next time."""
+    known = store.read_state()
+    if known.get("answered") != url or "unheard_since" in known:
+        with suppress(StoreError):  # what the issuer said counts
+            store.write_state(answered=url, unheard_since=None)
+
+
+def _remember_silence(store: Store, now: datetime) -> None:
+    """Keep since when no issuer has helped, for `forgather tls status`."""
+    if "unheard_since" not in store.read_state():
+        with suppress(StoreError):  # why none has helped counts
+            store.write_state(unheard_since=now.isoformat())
+
+
+@contextmanager
+def _said_when_slow(text: str, progress: Progress) -> Iterator[None]:
+    timer = threading.Timer(_SLOW, progress, [text])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _twice(line: Line, question: Callable[[Line], T]) -> T:
-    """Ask, and once more if the authority turns out to have been replaced."""
+    """Ask, and once more if the authority turns out to have been replaced; who is refused may have been revoked."""
     try:
         return question(line)
+    except JoinError:
+        take_list(line)
+        raise
     except PeerError:
         if not catch_up(line):
             raise
     return question(line)
 
 
-def _renewed(store: Store, identity: Identity, wanted: Names, clock: Clock) -> Identity:
+def _renewed(store: Store, identity: Identity, wanted: Names, clock: Clock, progress: Progress) -> Identity:
     if store.authority_path.is_file():
         return _renewed_here(store, identity, wanted, clock)
     key = new_key()
     request = {"csr": signing_request(key), "names": [*wanted.hostnames, *map(str, wanted.addresses)]}
 
     def question(line: Line) -> Identity:
-        answer = _answer(line, identity, request)
+        with _said_when_slow(f"waiting for the issuer at {line.url}", progress):
+            answer = _answer(line, identity, request)
         renewed = _checked(answer, key, identity.certificate)
         Bulletin.from_json(answer).take(store)
         return renewed
