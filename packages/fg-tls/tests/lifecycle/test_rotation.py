@@ -10,8 +10,10 @@ from itertools import product
 import pytest
 
 from fg_tls import JoinError, PeerError
+from fg_tls.host.provisioning import mint
 from fg_tls.host.store import Store
 from fg_tls.issuing.bulletin import Bulletin
+from fg_tls.issuing.revoking import revoke
 from fg_tls.issuing.rotation import note, proceed, rotate
 from fg_tls.membership.keeper import Keeper
 from fg_tls.membership.renewal import renew
@@ -127,6 +129,32 @@ def test_who_is_away_is_named_and_left_behind_only_by_force(running, clock):
         running.follow(here)
         report = rotate(running.store, clock)
     assert report.finished
+
+
+def test_minted_certificates_cannot_report_and_are_named_until_they_are_minted_anew(running, clock, tmp_path):
+    here = running.member("a")
+    old = mint(running.store, parse_names(["printer.lan"]), tmp_path / "old", clock=clock)
+    report = rotate(running.store, clock)
+    assert report.waiting == (f"a ({member_id('a')})",)
+    assert report.minted == (f"printer.lan ({old.member.id})",)
+    running.follow(here)
+    assert rotate(running.store, clock).phase == "reissue"
+    new = mint(running.store, parse_names(["printer.lan"]), tmp_path / "new", clock=clock)
+    assert new.issued_by(running.store.authority().certificate)
+    assert rotate(running.store, clock).minted == report.minted
+    revoke(running.store, old.member.id, clock)  # it is replaced
+    assert rotate(running.store, clock).minted == ()
+    running.follow(here)
+    assert rotate(running.store, clock).phase == "drop"
+    running.follow(here)
+    assert rotate(running.store, clock).finished
+
+
+def test_a_minted_certificate_that_a_host_calls_with_is_waited_for(running, clock, tmp_path):
+    certificate = mint(running.store, parse_names(["printer.lan"]), tmp_path / "files", clock=clock)
+    running.issuer.books.seen(certificate, now=clock())
+    report = rotate(running.store, clock)
+    assert (report.waiting, report.minted) == ((f"printer.lan ({certificate.member.id})",), ())
 
 
 def test_who_was_left_behind_by_force_comes_back_by_itself(running, clock):

@@ -57,6 +57,7 @@ def _rotate(args: argparse.Namespace) -> int:
     if report.finished:
         authority = store.authority().certificate
         show([("authority", authority.common_name), ("", "it has replaced the old one, which nobody trusts any more")])
+        _say_minted(report)
         return 0
     _show_waiting(report)
     return 0
@@ -83,6 +84,12 @@ def _show_waiting(report: RotationReport) -> None:
         "run `forgather tls rotate-ca` again to go on; --force leaves behind who has not been seen for 30 minutes, and "
         "`forgather tls revoke MEMBER` ends the wait for a host that is gone"
     )
+    _say_minted(report)
+
+
+def _say_minted(report: RotationReport) -> None:
+    for each in report.minted:
+        say(f"mint anew, from phase reissue on: {each}; the files that its host has are of the old authority")
 
 
 ACTIONS = {

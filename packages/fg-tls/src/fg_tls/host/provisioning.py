@@ -74,7 +74,7 @@ def mint(store: Store, names: Names, directory: Path, *, role: Role = "member", 
         if not directory.is_dir():  # one that is there may be shared, such as /tmp; the key is private in any case
             private_directory(directory)
         # Before its key can be used, and not if there is no place for it: a member holds its names for months.
-        Books(store).record_issue(certificate, now=clock(), hostname=next(iter(names.hostnames), ""))
+        Books(store).record_minted(certificate, now=clock(), hostname=next(iter(names.hostnames), ""))
         atomic_write(files["server.key"], keys.key_pem(key), mode=0o600)
         atomic_write(files["ca.crt"], b"".join(each.pem for each in store.cluster_authorities()))
         atomic_write(files["server.crt"], certificate.pem)

@@ -96,6 +96,7 @@ class MemberEntry:
     joined: datetime
     last_seen: datetime
     phase: int = 0  # of the authority's replacement, as the member last reported
+    minted: bool = False  # its certificate was given out as files, and nobody has called with it: it reports nothing
     revoked: datetime | None = None
 
     @classmethod
@@ -123,7 +124,8 @@ class MemberEntry:
         """After it has called with `certificate`, which is written down if these books are older than it is."""
         issued = Issued(serial=certificate.serial, not_after=certificate.not_after)
         known = any(each.serial == issued.serial for each in self.issued)
-        return replace(self, shown=issued.serial, issued=self.issued if known else (*self.issued, issued))
+        issued_so_far = self.issued if known else (*self.issued, issued)
+        return replace(self, shown=issued.serial, issued=issued_so_far, minted=False)
 
     def refusal(self, shown: Certificate | None, now: datetime) -> str | None:
         """Why whoever shows that certificate gets no next one; None when it does.
@@ -176,6 +178,7 @@ class MemberEntry:
             "joined": self.joined.isoformat(),
             "last_seen": self.last_seen.isoformat(),
             "phase": self.phase,
+            "minted": self.minted,
             "revoked": _time_to_json(self.revoked),
         }
 
@@ -198,6 +201,7 @@ class MemberEntry:
             joined=datetime.fromisoformat(data["joined"]),
             last_seen=datetime.fromisoformat(data["last_seen"]),
             phase=int(data["phase"]),
+            minted=bool(data.get("minted", False)),
             revoked=_time(data["revoked"]),
         )
 

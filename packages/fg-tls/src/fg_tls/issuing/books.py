@@ -118,6 +118,13 @@ class Books:
             if after != before:
                 self._store.write(_FILE, after.encode(), mode=0o600)
 
+    def record_minted(self, certificate: Certificate, *, now: datetime, hostname: str) -> None:
+        """Write down a certificate that is given out as files; its host trusts whom those name, and reports nothing."""
+        with self.change() as ledger:
+            entry = ledger.record_issue(certificate, now=now, hostname=hostname)
+            phase = ledger.rotation.get("phase", 0)
+            ledger.members[entry.id] = replace(entry, minted=True, phase=phase)
+
     def add_token(self, entry: TokenEntry, *, now: datetime) -> None:
         """Write down a token that is handed out; those long gone are struck out."""
         with self.change() as ledger:
@@ -143,7 +150,9 @@ class Books:
         known = self.member(certificate.member.id) if certificate.member else None
         if known is None or known.is_behind(certificate):
             return
-        recent = abs(now - known.last_seen) < _SEEN_EVERY  # a clock that was ahead must not leave it seen for ever
+        recent = (
+            not known.minted and abs(now - known.last_seen) < _SEEN_EVERY
+        )  # a clock that was ahead must not leave it seen for ever
         if recent and phase in (None, known.phase) and known.shown == certificate.serial:
             return
         with self.change() as ledger:

@@ -4,9 +4,23 @@
     2  reissue  the successor signs, and everybody gets a certificate from it; the old one's key is gone
     3  drop     everybody stops trusting the old authority
 
-A phase begins when every live member has reported the one before: whoever was left behind would be locked out. `rotate`
-goes as far as that allows, and is called again later, by a person or by the keeper of this host. Every step is
-written down before it is carried out and can be carried out twice, so that a crash needs no repair.
+`ca/books.json` says which phase it is. The files of this host follow in this order, each if
+it is not right yet; going on makes up for what is missing:
+
+    phase      file                                      what a crash right after it leaves
+    (none)     ca/next.pem, with the successor's key     a successor of which nobody knows; the next attempt takes it
+    1 trust    ca/successions.json                       members that trust the old authority alone, as before
+               authorities.pem: old, new                 this host, which trusts both, not in the books as such
+    2 reissue  authorities.pem: new, old                 the old authority, which still signs
+               ca/authority.pem: new                     a revocation list by the old one, which is still trusted
+               revoked.crl, signed by the new one        the new key in two files
+               ca/next.pem is removed                    this host with a certificate of the old authority
+               identity.pem, by the new one              this host not in the books as one that has renewed
+    3 drop     authorities.pem: new                      this host not in the books as one that has dropped the old one
+
+A phase begins when every live member that can report has reported the one before: whoever was left behind would be
+locked out. `rotate` goes as far as that allows, and is called again later, by a person or by the keeper of this host.
+Every step is written down before it is carried out and can be carried out twice, so that a crash needs no repair.
 """
 
 from __future__ import annotations
@@ -82,12 +96,17 @@ class Rotation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RotationReport:
-    """Where a replacement stands: `waiting` have not reported the phase, `away` are those of them not seen lately."""
+    """Where a replacement stands: `waiting` have not reported the phase, `away` are those of them not seen lately.
+
+    `minted` have certificates of the old authority that were given out as files. They cannot report, nobody waits for
+    them, and they must be minted anew.
+    """
 
     phase: str
     finished: bool
     waiting: tuple[str, ...] = ()
     away: tuple[str, ...] = ()
+    minted: tuple[str, ...] = ()
 
 
 def rotate(store: Store, clock: Clock = SYSTEM, *, force: bool = False, compromised: bool = False) -> RotationReport:
@@ -253,13 +272,15 @@ def _state_succession(store: Store, rotation: Rotation) -> None:
 
 
 def _report(ledger: Ledger, rotation: Rotation, now: datetime) -> RotationReport:
-    waiting = [each for each in ledger.members.values() if _live(each, now) and each.phase < rotation.phase]
+    live = [each for each in ledger.members.values() if _live(each, now)]
+    waiting = [each for each in live if each.phase < rotation.phase and not each.minted]
     away = [each for each in waiting if now - each.last_seen > _PRESENT]
     return RotationReport(
         phase=PHASES[rotation.phase],
         finished=False,
         waiting=tuple(map(_called, waiting)),
         away=tuple(map(_called, away)),
+        minted=tuple(_called(each) for each in live if each.minted and each.phase < REISSUE),
     )
 
 
