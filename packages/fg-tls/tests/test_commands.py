@@ -16,6 +16,7 @@ import pytest
 
 from fg_config.command_line import main
 from fg_tls import commands
+from fg_tls.endpoints import service_directory
 from fg_tls.host.founding import init
 from fg_tls.host.store import Store
 from fg_tls.issuing.issuer import Issuer
@@ -156,6 +157,11 @@ def test_an_authority_goes_from_host_to_host_as_a_file(ok, tmp_path, monkeypatch
     assert [path.name for path in Store().imported_authorities()] == ["work.crt"]
 
 
+@pytest.mark.parametrize("flags", [(), ("--yes",)])
+def test_clean_where_there_is_nothing(ok, flags):
+    assert ok("clean", *flags) == f"there is nothing to remove: {Store().directory} does not exist\n"
+
+
 def test_clean_wants_to_be_sure(ok, tls):
     ok("init")
     code, _, err = tls("clean")
@@ -176,6 +182,17 @@ def test_a_token_is_shown_once_and_never_again(ok, tls, config_directory):
     assert token.strip().encode() not in kept and b"bob" in kept
     ok("token", "remove", "--service", "inference", "bob")
     assert ok("token", "list", "--service", "inference") == ""
+
+
+def test_a_token_for_a_service_that_nobody_has_run_is_made_with_a_warning(tls):
+    warning = "warning: no server of a service 'inferense' has ever run here; check the name"
+    code, token, err = tls("token", "add", "--service", "inferense", "bob")
+    assert code == 0 and len(token.strip()) == 64 and err.splitlines()[1:] == [warning]
+
+
+def test_a_token_for_a_service_that_has_run_is_made_without_one(tls):
+    service_directory("inference").mkdir(parents=True)
+    assert "warning" not in tls("token", "add", "--service", "inference", "bob")[2]
 
 
 def test_revoke_by_host_name(ok):
@@ -471,6 +488,59 @@ def test_how_long_a_join_token_holds_is_said_in_a_unit_that_can_be_read(ok, tls,
     ok("init")
     code, _, err = tls("join-token", "--no-wait", "--ttl", ttl)
     assert code == 0 and f"it holds once, for {said}, while" in err
+
+
+def test_a_join_token_does_not_hold_for_longer_than_a_week(ok, tls):
+    ok("init")
+    for ttl in ("8d", "169h", "999999d"):
+        code, out, err = tls("join-token", "--no-wait", "--ttl", ttl)
+        assert (code, out) == (2, "") and "a join token holds for 7 days at most" in err
+    assert handed_out() == {}
+
+
+def test_a_join_token_is_for_the_issuer_that_runs_whatever_port_is_given(ok, tls):
+    ok("init")
+    said = "--host and --port are not used: the issuer of this host runs already, on 127.0.0.1 port "
+    with started("serve", "--host", "127.0.0.1", "--port", port := free_port()) as issuer:
+        assert issuer.stderr.readline()
+        for words, expected in ((("--port", 8767), True), (("--host", "0.0.0.0"), True), ((), False)):
+            _, token, err = tls("join-token", *words)
+            assert JoinToken.decode(token).endpoints == (f"127.0.0.1:{port}",)
+            assert (f"{said}{port}" in err) is expected
+
+
+def test_a_host_that_was_revoked_hears_of_it_from_its_issuer(ok, tls, tmp_path, monkeypatch):
+    ok("init")
+    with started("serve", "--host", "127.0.0.1", "--port", port := free_port()) as issuer:
+        assert issuer.stderr.readline()
+        joined = join_in_a_process(tmp_path, text=tls("join-token", "--name", "far.lan")[1])
+        assert joined.returncode == 0, joined
+        ok("revoke", "far.lan")
+        monkeypatch.setenv("FORGATHER_CONFIG_DIR", str(tmp_path / "joiner"))
+        code, found, _ = tls("doctor", f"127.0.0.1:{port}")
+        assert code == 1 and found.startswith("the certificate of this host is revoked; ")
+        code, found, warnings = tls("status")
+        assert code == 1 and "\nrenewal      none, for the certificate is revoked\n" in found
+        assert warnings.startswith("warning: the certificate is revoked")
+        revocation_list = Store().revoked_path
+        revocation_list.unlink()
+        assert tls("renew")[0] == 2
+        assert Store().identity().certificate in revocation.read(Store())
+
+
+def test_names_given_to_join_are_all_at_first_and_renewal_adds_those_of_the_host(ok, tls, tmp_path, monkeypatch):
+    assert "which the first renewal adds" in " ".join(ok("join", "--help").split())
+    ok("init")
+    with started("serve", "--host", "127.0.0.1", "--port", free_port()) as issuer:
+        assert issuer.stderr.readline()
+        joined = join_in_a_process(tmp_path, "--hostname", "far.lan", text=tls("join-token")[1])
+        assert joined.returncode == 0, joined
+        monkeypatch.setenv("FORGATHER_CONFIG_DIR", str(tmp_path / "joiner"))
+        own = Names(hostnames=("far.lan", "near.local"))
+        monkeypatch.setattr("fg_tls.host.this_host.names_of_this_host", lambda **_: own)
+        assert Store().identity().certificate.names.hostnames == ("localhost", "far.lan")
+        ok("renew")
+    assert {"far.lan", "near.local"} <= set(Store().identity().certificate.names.hostnames)
 
 
 def test_a_join_token_nobody_uses_ends_with_it(ok):

@@ -431,6 +431,7 @@ def test_status_says_that_a_host_was_revoked(home, tmp_path):
     member.write("revoked.crl", home.revoked_path.read_bytes())
     (warning,) = status(member).warnings
     assert warning.startswith("the certificate is revoked") and "forgather tls join --force" in warning
+    assert (status(member).revoked, status(member).renew_at) == (True, None)
 
 
 def test_status_tells_limited_authorities_from_others(home, tmp_path):
@@ -443,7 +444,9 @@ def test_status_tells_limited_authorities_from_others(home, tmp_path):
 
 
 def test_enabling_needs_a_certificate_and_keeps_the_comments(store, home, tmp_path):
-    with pytest.raises(NotProvisionedError, match="forgather tls init"):
+    with pytest.raises(
+        NotProvisionedError, match="`forgather tls init` on the first host, `forgather tls join` on the"
+    ):
         set_enabled(Store(tmp_path / "none"), True)
     before = (home.directory / "config.yaml").read_text()
     set_enabled(home, False)

@@ -20,6 +20,7 @@ from fg_tls.clock import SYSTEM, Clock
 from fg_tls.errors import HostNameError, NotProvisionedError, PeerError, TlsError
 from fg_tls.host.store import Store
 from fg_tls.listener.identity import TOKEN_NEEDED
+from fg_tls.membership.own_revocation import is_revoked
 from fg_tls.pki.certificates import Certificate
 from fg_tls.pki.contexts import Material, client_context, unverified_context
 from fg_tls.pki.names import parse_names
@@ -50,6 +51,13 @@ class Diagnosis:
         return f"{self.sentence}; {self.remedy}" if self.remedy else self.sentence
 
 
+_REVOKED: Final = Diagnosis(
+    cause="own-revoked",
+    sentence="the certificate of this host is revoked",
+    remedy="let this host join again: `forgather tls join --force`",
+)
+
+
 def diagnose(host: str, port: int, store: Store, clock: Clock = SYSTEM, *, path: str = "/") -> Diagnosis:
     """Connect as a client of this host would, and say what stands in the way, if anything does."""
     target = Target(host=host, port=port, path=path)
@@ -60,7 +68,8 @@ def diagnose(host: str, port: int, store: Store, clock: Clock = SYSTEM, *, path:
         visit = _Visit(target=target, shown=shown, material=store.client_material(), now=clock(), own=_own(store))
     except TlsError as error:
         return Diagnosis(cause="files", sentence=str(error))
-    return next(visit.problems(), None) or visit.with_our_certificate()
+    found = next(visit.problems(), None) or visit.with_our_certificate()
+    return _REVOKED if found.cause == "not-counted" and is_revoked(store, clock) else found
 
 
 def target_of(text: str) -> Target:
@@ -151,13 +160,15 @@ class _Visit:
         return self.shown.certificate
 
     def problems(self) -> Iterator[Diagnosis]:
-        """What this host has against the server, then what speaks against this host, the surest first."""
+        """Whether this host is revoked, what it has against the server, what else speaks against it."""
         if not self.material.authorities:
             yield Diagnosis(
                 cause="no-authority",
                 sentence=f"this host knows no authority that could vouch for {self.target}",
                 remedy="run `forgather tls join` here, with a token from `forgather tls join-token` on another host",
             )
+        if self.own is not None and self.own in self.material.revoked:
+            yield _REVOKED
         yield from self._clocks()
         yield from self._dates(self.leaf, f"the certificate of {self.target}", "renew it there: `forgather tls renew`")
         verified = look(
@@ -293,12 +304,10 @@ class _Visit:
         )
 
     def _own_problems(self) -> Iterator[Diagnosis]:
-        own, join = self.own, "let this host join again: `forgather tls join --force`"
+        own = self.own
         if own is None:
             return
         yield from self._dates(own, "the certificate of this host", "run `forgather tls renew`", "own-")
-        if own in self.material.revoked:
-            yield Diagnosis(cause="own-revoked", sentence="the certificate of this host is revoked", remedy=join)
         if not own.for_clients:
             yield Diagnosis(
                 cause="own-purpose",

@@ -47,7 +47,7 @@ def _configure_join(parser: argparse.ArgumentParser) -> None:
         "joined its cluster does not join again."
     )
     parser.add_argument("--token-file", metavar="FILE", help="a file that holds the token; - is the standard input")
-    add_names(parser, "ask for this instead of the names and addresses of this host")
+    add_names(parser, "ask for this instead of the names and addresses of this host, which the first renewal adds")
     parser.add_argument("--force", action="store_true", help="leave another cluster; its files are kept beside ours")
 
 
@@ -102,7 +102,11 @@ def _of_file(path: Path) -> str:
 
 def _add_listening(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", metavar="ADDRESS", help="address to listen on (default: all addresses of this host)")
-    parser.add_argument("--port", type=int, default=ISSUER_PORT, help="default: %(default)s")
+    parser.add_argument("--port", type=int, help=f"default: {ISSUER_PORT}")
+
+
+def _port(args: argparse.Namespace) -> int:
+    return ISSUER_PORT if args.port is None else args.port
 
 
 def _configure_join_token(parser: argparse.ArgumentParser) -> None:
@@ -113,7 +117,7 @@ def _configure_join_token(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--role", choices=ROLES, default="member", help="of the host that joins (default: %(default)s)")
     names: dict[str, Any] = {"nargs": "+", "action": "extend", "default": [], "metavar": "NAME"}
     parser.add_argument("--name", dest="names", help="host names and addresses it gets, and no others", **names)
-    parser.add_argument("--ttl", type=span, metavar="SPAN", help="how long the token holds (default: 15m)")
+    parser.add_argument("--ttl", type=span, metavar="SPAN", help="how long the token holds (default: 15m, at most 7d)")
     parser.add_argument("--no-wait", action="store_true", help="do not listen; `forgather tls serve` will")
     _add_listening(parser)
 
@@ -138,11 +142,13 @@ def _join_token(args: argparse.Namespace) -> int:
 
     if running or args.no_wait:
         certify_names(store)
-        where = (running.host, running.port) if running else (args.host or every_address(store), args.port)
+        where = (running.host, running.port) if running else (args.host or every_address(store), _port(args))
         print(make(Issuer(store), token_endpoints(store, *where)).encode())
+        if running and (args.host, args.port) != (None, None):
+            say(f"--host and --port are not used: the issuer of this host runs already, on {where[0]} port {where[1]}")
         say(advice if running else f"{advice}, while `forgather tls serve` runs here")
         return 0
-    used = serve_one_token(store, make, host=args.host, port=args.port, ready=ready)
+    used = serve_one_token(store, make, host=args.host, port=_port(args), ready=ready)
     say("a host has joined" if used else "nobody has used the token, and nothing listens for it any more")
     return 0 if used else 1
 
@@ -166,7 +172,7 @@ def _serve(args: argparse.Namespace) -> int:
     def ready(serving: Serving) -> None:
         say(f"the issuer listens on {serving.host} port {serving.port}; Ctrl-C ends it")
 
-    serve_issuer(Store(), host=args.host, port=args.port, ready=ready)
+    serve_issuer(Store(), host=args.host, port=_port(args), ready=ready)
     return 0
 
 
@@ -196,7 +202,7 @@ def _deploy(args: argparse.Namespace) -> int:
         remote_command=args.remote_command or REMOTE_COMMAND,
         role=args.role,
         host=args.host,
-        port=args.port,
+        port=_port(args),
     )
     print(*done, sep="\n")
     return 0 if all(each.joined for each in done) else 1

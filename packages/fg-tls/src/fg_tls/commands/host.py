@@ -95,6 +95,8 @@ def _member(member: MemberStatus) -> str:
 
 
 def _renewal(found: Status) -> str:
+    if found.revoked:
+        return "none, for the certificate is revoked"
     if found.renew_at is None:
         return "by whoever made it"
     return f"by itself, about {day(found.renew_at)}"
@@ -163,6 +165,9 @@ def _clean(args: argparse.Namespace) -> int:
     from fg_tls.host.trust_system import INSTALLED
 
     store = Store()
+    if not store.directory.is_dir():
+        print(f"there is nothing to remove: {store.directory} does not exist")
+        return 0
     if not args.yes:
         loss = " and the authority, without which no host can renew" if store.authority_path.exists() else ""
         raise StoreError(

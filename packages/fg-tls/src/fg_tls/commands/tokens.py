@@ -34,12 +34,16 @@ def _run(args: argparse.Namespace) -> int:
 
 def _add(args: argparse.Namespace) -> int:
     from fg_tls.clock import SYSTEM
+    from fg_tls.endpoints import endpoints, service_directory
     from fg_tls.listener.named_tokens import add_token
 
+    unknown = not service_directory(args.service).exists() and not endpoints(args.service)
     expires = SYSTEM() + args.expires if args.expires else None
     print(add_token(args.service, args.name, args.scope, expires=expires))
     until = f" until {day(expires)}" if expires else ""
     say(f"this is the token {args.name!r} for {args.service}{until}; it is not kept and cannot be shown again")
+    if unknown:
+        say(f"warning: no server of a service {args.service!r} has ever run here; check the name")
     return 0
 
 

@@ -85,6 +85,7 @@ class Status:
     not_before: datetime | None = None
     not_after: datetime | None = None
     renew_at: datetime | None = None  # None: it does not renew itself
+    revoked: bool = False
     last_failure: str | None = None  # why the last renewal did not succeed
     issuers: tuple[str, ...] = ()
     authorities: tuple[AuthorityStatus, ...] = ()
@@ -107,7 +108,8 @@ def status(store: Store, clock: Clock = SYSTEM) -> Status:
     served = store.served()
     leaf = _leaf(served)
     member = leaf.member if leaf else None
-    renews = member is not None and (store.authority_path.exists() or bool(store.settings().issuers))
+    revoked = leaf is not None and leaf in revocation.read(store)
+    renews = not revoked and member is not None and (store.authority_path.exists() or bool(store.settings().issuers))
     missing = missing_names(store, leaf) if leaf is not None and renews else ()
     last_failure = store.read_state().get("last_failure")
     return Status(
@@ -126,6 +128,7 @@ def status(store: Store, clock: Clock = SYSTEM) -> Status:
         not_before=leaf.not_before if leaf else None,
         not_after=leaf.not_after if leaf else None,
         renew_at=renew_at(leaf) if leaf and renews else None,
+        revoked=revoked,
         last_failure=last_failure,
         issuers=store.settings().issuers,
         authorities=tuple(

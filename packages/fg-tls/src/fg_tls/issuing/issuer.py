@@ -24,6 +24,7 @@ from fg_tls.issuing.granting import grant, plain
 from fg_tls.issuing.join_messages import JoinRequest, answer_mac, same_mac
 from fg_tls.issuing.join_token import JoinToken
 from fg_tls.issuing.revoking import publish
+from fg_tls.pki import revocation
 from fg_tls.pki.certificates import Certificate, Member, Role
 from fg_tls.pki.names import Address, Names, parse_names
 from fg_tls.pki.signing_requests import requested_key
@@ -32,6 +33,7 @@ from fg_tls.pki.succession import successions
 logger = logging.getLogger(__name__)
 
 TOKEN_LIFETIME: Final = timedelta(minutes=15)
+_LONGEST_LIFETIME: Final = timedelta(days=7)  # of a secret that lies about until it is used
 _NO_NAMES: Final = Names()
 
 
@@ -58,7 +60,12 @@ class Issuer:
         Raises:
             NotProvisionedError: there is no authority here.
             CertificateError: the authority may not vouch for one of `names`.
+            JoinError: it would hold for too long.
         """
+        if lifetime > _LONGEST_LIFETIME:
+            raise JoinError(
+                f"a join token holds for {_LONGEST_LIFETIME.days} days at most; make one when a host is to join"
+            )
         if self.store.authority().constraints.permits(names) != names:
             raise CertificateError(
                 f"the authority may not vouch for every one of {names}; it vouches for private addresses and domains, "
@@ -82,11 +89,15 @@ class Issuer:
     # --- joining -----------------------------------------------------------------------------------------------------
 
     def announcement(self) -> dict[str, Any]:
-        """What anybody may know: the authorities, to be compared with the hash in a token, and the time here."""
+        """What anybody may know: the authorities, to be compared with the hash in a token, and the time here.
+
+        A host that was revoked is anybody too, and finds itself in the list.
+        """
         authorities = b"".join(each.pem for each in self.store.cluster_authorities())
         return {
             "authorities": authorities.decode("ascii"),
             "successions": [each.to_json() for each in successions(self.store)],
+            "revoked": revocation.read_bytes(self.store).decode("ascii"),
             "time": self.clock().isoformat(),
         }
 
