@@ -32,6 +32,23 @@ def test_loopback_needs_no_tls(host, bound):
         assert listener.getsockname()[0] == bound
 
 
+def test_every_address_of_ipv6_is_every_address_of_ipv4_too(monkeypatch):
+    """Whatever the system does unasked: macOS and Linux differ, and Linux can be told to."""
+
+    class Strict(socket.socket):
+        def __init__(self, family, kind):
+            super().__init__(family, kind)
+            if family == socket.AF_INET6:
+                self.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+
+    monkeypatch.setattr("fg_tls.listener.binding.socket.socket", Strict)
+    with bind("::", 0) as listener:
+        listener.listen()
+        monkeypatch.undo()
+        with socket.create_connection(("127.0.0.1", listener.getsockname()[1]), timeout=10):
+            listener.accept()[0].close()
+
+
 @pytest.mark.parametrize("host", ["", "example.org", "127.1", "2130706433", "127.0.0.1:80", "256.0.0.1", "*"])
 def test_what_is_no_address(host):
     with pytest.raises(AddressError, match=r"is no address to listen on; write 127\.0\.0\.1, 0\.0\.0\.0 or"):

@@ -32,6 +32,8 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         if sys.platform != "win32":  # there it would let two programs share the port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if address.version == 6:  # `::` takes IPv4 too; whether it does so unasked depends on the system
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         listener.bind((str(address), port))
     except OSError as error:
         listener.close()
