@@ -69,7 +69,9 @@ def test_a_given_token_file_must_be_private_and_long_enough(tmp_path):
             TokenStore(path)
         return str(caught.value)
 
-    assert problem().startswith(f"no token file {path}; write one")
+    assert problem().startswith(f"no token file {path}; write at least 32 ASCII characters: `(umask 077; openssl rand")
+    with pytest.raises(TokenFileError, match=rf"no token file {path}; check the path; a server prints where its token"):
+        read_token(path)
     path.write_text("x" * 64)
     path.chmod(0o644)
     assert problem() == f"{path} can be read by others (mode 0644); run `chmod 600 {path}`"

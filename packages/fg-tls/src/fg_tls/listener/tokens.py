@@ -23,6 +23,7 @@ from fg_tls.watching import Watched
 
 _BYTES: Final = 32
 _SHORTEST: Final = 32  # characters; half of what we generate
+_HOW_TO_WRITE: Final = "write at least {shortest} ASCII characters: `(umask 077; openssl rand -hex 32 > {path})`"
 
 
 def token_path(service: str, port: int) -> Path:
@@ -36,7 +37,7 @@ def read_token(path: Path) -> str:
     Raises:
         TokenFileError: no such file, readable by others, or no usable token in it.
     """
-    return next(iter(_read(path)))
+    return next(iter(_read(path, "check the path; a server prints where its token is")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,19 +130,21 @@ def _write_fresh(path: Path) -> None:
     atomic_write(path, secrets.token_hex(_BYTES) + "\n", mode=0o600)
 
 
-def _read(path: Path) -> dict[str, Peer]:
-    lines = [line.split() for line in _private_text(path).splitlines() if line.strip()]
+def _read(path: Path, advice: str = _HOW_TO_WRITE) -> dict[str, Peer]:
+    """The tokens of a file; `advice` is what a person can do when there are none."""
+    advice = advice.format(shortest=_SHORTEST, path=path)
+    lines = [line.split() for line in _private_text(path, advice).splitlines() if line.strip()]
     weak = [number for number, words in enumerate(lines, 1) if len(words[0]) < _SHORTEST or not words[0].isascii()]
     if weak or not lines:
         where = f"entry {weak[0]} of {path}" if weak else f"{path} is empty and"
-        raise TokenFileError(f"{where} is no token; write at least {_SHORTEST} ASCII characters (openssl rand -hex 32)")
+        raise TokenFileError(f"{where} is no token; {advice}")
     return {text: Peer(scopes=frozenset(scopes) if scopes else None) for text, *scopes in lines}
 
 
-def _private_text(path: Path) -> str:
+def _private_text(path: Path, advice: str) -> str:
     try:
         if not path.is_file():
-            raise TokenFileError(f"no token file {path}; write one with `(umask 077; openssl rand -hex 32 > {path})`")
+            raise TokenFileError(f"no token file {path}; {advice}")
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o077:
             raise TokenFileError(f"{path} can be read by others (mode {mode:04o}); run `chmod 600 {path}`")
