@@ -161,7 +161,10 @@ def set_enabled(store: Store, enabled: bool) -> None:
         NotProvisionedError: there is no certificate.
     """
     if not store.provisioned:
-        raise NotProvisionedError(f"no certificate in {store.directory}; run `forgather tls init`")
+        raise NotProvisionedError(
+            f"no certificate in {store.directory}; run `forgather tls init` on the first host, `forgather tls join` on "
+            "the others"
+        )
     store.save_settings(enabled=enabled)
 
 
