@@ -16,7 +16,7 @@ def take_list(line: Line) -> None:
     with suppress(JoinError, PeerError, StoreError):  # the refusal that led here is what counts
         revoked = line.ask_anybody("/v1/ca").get("revoked")
         if isinstance(revoked, str) and revoked:
-            revocation.take(line.store, revoked.encode(), "the issuer's revocation list")
+            revocation.take(line.store, revoked.encode(errors="replace"), "the issuer's revocation list")
 
 
 def is_revoked(store: Store, clock: Clock) -> bool:
