@@ -12,6 +12,7 @@ from fg_tls.host.provisioning import init
 from fg_tls.host.store import Store
 from fg_tls.issuing.issuer import Issuer
 from fg_tls.issuing.join_messages import JoinRequest
+from fg_tls.issuing.leaving import with_proof
 from fg_tls.issuing.running import serve_issuer, serve_one_token
 from fg_tls.pki import keys
 from fg_tls.pki.names import parse_names
@@ -65,15 +66,16 @@ def served(store, *, until=None, **options):
         running.wait()
 
 
-def join_request(token, names=("wopr.lan",), *, csr=None, authority=None, hostname="wopr"):
-    """The body that a host with this token would send."""
-    return JoinRequest(
+def join_request(token, names=("wopr.lan",), *, csr=None, authority=None, hostname="wopr", old=None):
+    """The body that a host with this token would send; it leaves the membership of `old`."""
+    request = JoinRequest(
         token_id=token.id,
         authority=authority or token.authority,
         csr=signing_request(keys.new_key()) if csr is None else csr,
         names=tuple(names),
         hostname=hostname,
-    ).to_json(token.secret)
+    )
+    return (request if old is None else with_proof(request, old)).to_json(token.secret)
 
 
 # Kills its own process at the N-th change of a file below DIRECTORY: no handler runs, no buffer is flushed.

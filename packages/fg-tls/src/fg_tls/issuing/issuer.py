@@ -23,6 +23,7 @@ from fg_tls.issuing.bulletin import Bulletin
 from fg_tls.issuing.granting import grant, plain
 from fg_tls.issuing.join_messages import JoinRequest, answer_mac, same_mac
 from fg_tls.issuing.join_token import JoinToken
+from fg_tls.issuing.leaving import end_previous
 from fg_tls.issuing.revoking import publish
 from fg_tls.pki import revocation
 from fg_tls.pki.certificates import Certificate, Member, Role
@@ -119,15 +120,20 @@ class Issuer:
             token = _usable(ledger, request.token_id, now)
             member = Member(cluster=self.store.authority().cluster, role=token.role, id=str(uuid.uuid4()))
             wanted = parse_names(request.names)
+            left = end_previous(request, ledger, self.store, now)
             ended = ledger.end_unclaimed(token.names.hostnames or wanted.hostnames, now=now)
             ledger.members[member.id] = MemberEntry.joined_at(now, member, hostname=request.hostname, bound=token.names)
             certificate = self._issued(ledger, public_key, member, wanted, came_from)
             ledger.tokens[token.id] = token.spent(now)
-        self._publish_ended(ended, by=member.id)
+        if left is not None:
+            logger.info("member %s has left and joined again as member %s", left.id, member.id)
+        self._warn_of(ended, by=member.id)
+        if left is not None or ended:
+            publish(self.store, self.books, self.clock)
         answer = self.answer(certificate)
         return token.id, answer | {"mac": answer_mac(secret, mac, answer)}
 
-    def _publish_ended(self, ended: Sequence[MemberEntry], *, by: str) -> None:
+    def _warn_of(self, ended: Sequence[MemberEntry], *, by: str) -> None:
         for each in ended:
             logger.warning(
                 "member %s (%r) joined on %s, has never called with its certificate, and is revoked: member %s has "
@@ -137,8 +143,6 @@ class Issuer:
                 f"{each.joined:%Y-%m-%d at %H:%M} UTC",
                 by,
             )
-        if ended:
-            publish(self.store, self.books, self.clock)
 
     def _authenticated(self, request: JoinRequest, mac: str) -> bytes:
         """The secret of the token, when the request was made by somebody who knows it; a wrong guess is counted."""

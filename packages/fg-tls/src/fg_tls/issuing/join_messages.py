@@ -1,6 +1,6 @@
 """What a joining host and an issuer say to each other, and how each proves that it knows the token's secret.
 
-    joiner → issuer   {id, csr, names, hostname, mac}
+    joiner → issuer   {id, csr, names, hostname, mac}, and {old_certificate, old_proof} of a membership that it leaves
     issuer → joiner   {certificate, authorities, revoked, issuers, mac}
 
 The secret stays on both sides; an HMAC-SHA256 (RFC 2104) over everything else is sent. The two directions have labels
@@ -34,6 +34,8 @@ class JoinRequest:
     csr: str  # PEM
     names: tuple[str, ...]
     hostname: str
+    old_certificate: str = ""  # PEM, of the membership in the same cluster that the host leaves by joining
+    old_proof: str = ""  # that it has the key of it
 
     def mac(self, secret: bytes) -> str:
         return _mac(secret, _REQUEST, self._fields() | {"authority": self.authority})
@@ -43,7 +45,9 @@ class JoinRequest:
         return json.dumps(self._fields() | {"mac": self.mac(secret)}).encode()
 
     def _fields(self) -> dict[str, Any]:
-        return {"id": self.token_id, "csr": self.csr, "names": list(self.names), "hostname": self.hostname}
+        fields = {"id": self.token_id, "csr": self.csr, "names": list(self.names), "hostname": self.hostname}
+        old = {"old_certificate": self.old_certificate, "old_proof": self.old_proof}
+        return fields | {name: text for name, text in old.items() if text}
 
     @classmethod
     def from_json(cls, body: bytes, *, authority: str) -> tuple[Self, str]:
@@ -55,14 +59,23 @@ class JoinRequest:
         fields = read_object(body)
         names = fields.get("names")
         texts = [fields.get(name) for name in ("id", "csr", "hostname", "mac")]
+        texts += [fields.get(name, "") for name in ("old_certificate", "old_proof")]
         if not isinstance(names, list) or len(names) > _MOST_NAMES or not all(map(_is_text, [*texts, *names])):
             raise JoinError("the request to join lacks a field, or one is not text; both hosts need the same version")
-        token_id, csr, hostname, mac = map(str, texts)
+        token_id, csr, hostname, mac, old_certificate, old_proof = map(str, texts)
         if max(map(len, [hostname, *map(str, names)])) > _LONGEST_NAME or not hostname.isprintable():
             raise JoinError(
                 f"the request to join has a name that is no text, or of more than {_LONGEST_NAME} characters"
             )
-        request = cls(token_id=token_id, authority=authority, csr=csr, names=tuple(map(str, names)), hostname=hostname)
+        request = cls(
+            token_id=token_id,
+            authority=authority,
+            csr=csr,
+            names=tuple(map(str, names)),
+            hostname=hostname,
+            old_certificate=old_certificate,
+            old_proof=old_proof,
+        )
         return request, mac
 
 

@@ -17,13 +17,14 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fg_tls.clock import SYSTEM, Clock
-from fg_tls.errors import CertificateError, JoinError, PeerError, StoreError
+from fg_tls.errors import CertificateError, JoinError, PeerError, StoreError, TlsError
 from fg_tls.host.safe_files import check_room
 from fg_tls.host.store import Identity, Store
 from fg_tls.host.this_host import names_of_this_host
 from fg_tls.issuing.bulletin import Bulletin
 from fg_tls.issuing.join_messages import JoinRequest, answer_mac, same_mac
 from fg_tls.issuing.join_token import JoinToken
+from fg_tls.issuing.leaving import with_proof
 from fg_tls.membership.asking import Line
 from fg_tls.membership.issuer_connection import IssuerAddress, find_issuer, post
 from fg_tls.membership.renewal import agreed, declined
@@ -50,7 +51,8 @@ def join(
 ) -> Identity:
     """Make this host a member of the cluster that `token` is from, under `names` (by default those it has).
 
-    With `force`, a host that belongs to a cluster leaves it; its files are kept beside the TLS directory.
+    With `force`, a host that belongs to a cluster leaves it; its files are kept beside the TLS directory. If it is the
+    same cluster, the issuer ends the old membership.
 
     Raises:
         JoinError: this host belongs to a cluster, the issuer refused, or what answers is not the issuer.
@@ -64,6 +66,8 @@ def join(
     key, own = keys.new_key(), Names() if names else names_of_this_host()
     wanted = names or own | store.settings().names
     request = _request(token, key, wanted)
+    if force and (old := _left(store, issuer.authority)):
+        request = with_proof(request, old)
     check_room(store.directory)  # the token counts once, and the answer is nowhere else
     answer = post(issuer, "/v1/join", request.to_json(token.secret), clock=clock)
     identity, bulletin = _checked(answer, token, request, issuer, key, clock())
@@ -106,6 +110,15 @@ def _refuse_second_membership(store: Store) -> None:
             f"this host belongs to the cluster {own.cluster} already (its certificate is in {store.identity_path}); "
             "`forgather tls join --force` leaves it, and keeps its files as a backup"
         )
+
+
+def _left(store: Store, authority: Certificate) -> Identity | None:
+    """The membership that this host leaves, if it is one in the cluster of that authority."""
+    try:
+        old = store.identity()
+    except TlsError:
+        return None  # there is none, or its files cannot be used, which is a reason to join again
+    return old if old.certificate.cluster == authority.cluster else None
 
 
 def _find(token: JoinToken, clock: Clock, progress: Progress) -> IssuerAddress:
