@@ -162,7 +162,7 @@ def test_a_websocket_knows_its_peer_by_certificate(secured, store, tmp_path):
         said = json.loads(websocket.recv(LONGEST_WAIT))
     assert (said["role"], len(said["name"])) == ("member", 36)
     _, submitter = _member(store, tmp_path / "other", "submitter")
-    assert _refusal(secured, context=submitter)[0] == 403
+    assert _refusal(secured, context=submitter)[0] == 401  # its role is not enough there, and a token would be
     assert _refusal(secured, context=_context(store))[0] == 401
     with _websocket(secured, context=_context(store), bearer=secured.token) as websocket:
         assert json.loads(websocket.recv(LONGEST_WAIT)) == {"name": "", "role": None}
