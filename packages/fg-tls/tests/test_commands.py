@@ -16,9 +16,11 @@ import pytest
 
 from fg_config.command_line import main
 from fg_tls import commands
+from fg_tls.clock import SYSTEM
 from fg_tls.endpoints import service_directory
 from fg_tls.host.founding import init
 from fg_tls.host.store import Store
+from fg_tls.issuing.books import Books
 from fg_tls.issuing.issuer import Issuer
 from fg_tls.issuing.join_token import JoinToken
 from fg_tls.pki import revocation
@@ -229,13 +231,30 @@ def test_an_authority_of_one_host_is_replaced_at_once(ok):
 
 def test_replacing_the_authority_waits_for_members_and_names_them(ok, tls):
     ok("init")
-    ok("mint", "--hostname", "far.lan", "-o", Store().directory / "far")
+    minted(ok, "far.lan", called=True)
     assert "not being replaced" in ok("rotate-ca", "--status")
     code, out, err = tls("rotate-ca")
     assert code == 0 and "far.lan" in out and "again" in err
     assert "--force leaves behind who has not been seen for 30 minutes" in err
     assert len(Store().cluster_authorities()) == 2
     assert ok("rotate-ca", "--status") == out
+
+
+def test_replacing_the_authority_names_what_must_be_minted_anew(ok, tls):
+    ok("init")
+    minted(ok, "far.lan", called=False)
+    code, out, err = tls("rotate-ca")
+    assert code == 0 and "has replaced the old one" in out
+    assert "mint anew" in err and "far.lan" in err
+
+
+def minted(ok, name, *, called):
+    """Mints a certificate, with which a host has `called` the issuer."""
+    directory = Store().directory.with_name(name)
+    ok("mint", "--hostname", name, "-o", directory)
+    if called:
+        (certificate,) = read_pem((directory / "server.crt").read_bytes(), "server.crt")
+        Books(Store()).seen(certificate, now=SYSTEM())
 
 
 def test_trust_system_shows_its_commands_before_it_runs_any(ok, tmp_path, monkeypatch):
