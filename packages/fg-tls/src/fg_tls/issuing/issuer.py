@@ -157,6 +157,7 @@ class Issuer:
         )
 
     # --- certificates ------------------------------------------------------------------------------------------------
+
     def issue(
         self,
         public_key: ec.EllipticCurvePublicKey,

@@ -4,8 +4,8 @@
     2  reissue  the successor signs, and everybody gets a certificate from it; the old one's key is gone
     3  drop     everybody stops trusting the old authority
 
-`ca/books.json` says which phase it is. The files of this host follow in this order, each if
-it is not right yet; going on makes up for what is missing:
+`ca/books.json` says which phase it is. The files of this host follow in this order, each if it is not right yet; going
+on makes up for what is missing:
 
     phase      file                                      what a crash right after it leaves
     (none)     ca/next.pem, with the successor's key     a successor of which nobody knows; the next attempt takes it

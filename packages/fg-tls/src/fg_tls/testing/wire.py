@@ -38,7 +38,7 @@ def connection(origin: Origin, *, newest: ssl.TLSVersion | None = None) -> socke
         return plain
     try:
         return unverified(newest).wrap_socket(plain, server_hostname=origin.host)
-    except BaseException:
+    except BaseException:  # Ctrl-C too must not leave the socket open
         plain.close()
         raise
 
